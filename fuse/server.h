@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+//
+// The FUSE edge: serves any number of mounts from one event loop and one worker pool. Knows volumes,
+// nothing of stores.
+//
+// Thread safety: everything may be called from several threads, but not from inside a request.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "projfs/result.h"
+#include "projfs/volume.h"
+
+namespace projfs::fuse {
+
+struct MountSpec {
+  std::string id;          // shown as the mount's source
+  std::string mountpoint;  // absolute, an empty directory
+  std::shared_ptr<Volume> volume;
+  bool read_only = false;
+  bool allow_suid = false;
+  bool allow_devices = false;
+};
+
+struct MountStats {
+  std::string id, mountpoint;
+  std::uint64_t requests = 0, bytes_read = 0, bytes_written = 0, errors = 0;
+};
+
+class Server {
+ public:
+  struct Options {
+    unsigned workers = 16;         // threads that may be inside a request at once
+    unsigned spinners = 1;         // of these, how many may poll without sleeping
+    unsigned spin_us = 50;         // how long after the last request they go on polling
+    double cache_timeout_s = 86400.0 * 365;  // entries and attributes: projfsd is the only writer
+  };
+
+  static Result<std::unique_ptr<Server>> start(const Options& options);
+  // Unmounts what is still mounted (lazily where busy) and joins all threads.
+  virtual ~Server() = default;
+
+  // Mounts and serves until unmounted from either side. ENOENT/ENOTDIR/ENOTEMPTY/EBUSY with a
+  // sentence when the mount point will not do; nothing is mounted then.
+  virtual Status mount(const MountSpec& spec) = 0;
+  // EBUSY while files are open in it or somebody's working directory is there, unless `force`
+  // (then detached at once, served until the last user leaves). ENOENT: no mount of that id.
+  virtual Status unmount(std::string_view id, bool force) = 0;
+  // The mount point of a project, if mounted.
+  [[nodiscard]] virtual std::optional<std::string> mountpoint(std::string_view id) const = 0;
+  [[nodiscard]] virtual std::vector<MountStats> stats() const = 0;
+  // Called (from an internal thread) after a mount ended for whatever reason and its volume was let go.
+  virtual void on_unmounted(std::function<void(const std::string& id)> callback) = 0;
+};
+
+}  // namespace projfs::fuse
