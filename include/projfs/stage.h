@@ -4,8 +4,8 @@
 // Records of one inode always go to the same lane, so they are replayed in the order of their
 // sequence numbers; lanes are independent, so a torn tail in one never hides another's records.
 //
-// On disk: `stage/<lane>-<number>` segment files, preallocated and recycled, each a header and a run
-// of self-describing, checksummed records. See docs/format.md.
+// On disk: `stage/<number>.seg` segment files, preallocated and recycled, each a header and a run
+// of self-describing, checksummed records of one lane. See docs/format.md.
 //
 // Durability: append() returns when the record survives a kill of the process; sync() when it
 // survives power loss. Thread safety: everything may be called from several threads.
@@ -31,9 +31,10 @@ using StageSeq = std::uint64_t;
 enum class StageOp : std::uint8_t {
   kWrite = 1,     // data at [offset, offset + length)
   kTruncate = 2,  // the size becomes `length`
-  kAllocate = 3,  // unallocated blocks in [offset, offset+length) become allocated zeros; flags: keep size
-  kPunch = 4,     // the range becomes a hole
-  kZero = 5,      // the range becomes allocated zeros; flags: keep size
+  kAllocate =
+      3,  // unallocated blocks in [offset, offset+length) become allocated zeros; flags: keep size
+  kPunch = 4,  // the range becomes a hole
+  kZero = 5,   // the range becomes allocated zeros; flags: keep size
 };
 
 // What one record says, without its data.
@@ -49,9 +50,9 @@ struct StageRecord {
 
 // Where the data of a staged write is. Valid until released.
 struct StageRef {
-  std::uint32_t segment = 0;  // process-local number of the segment
-  std::uint32_t length = 0;   // of the data
-  std::uint64_t position = 0; // of the record in the segment file
+  std::uint32_t segment = 0;   // process-local number of the segment
+  std::uint32_t length = 0;    // of the data
+  std::uint64_t position = 0;  // of the record in the segment file
   StageSeq seq = 0;
 };
 
@@ -69,9 +70,10 @@ class Stage {
 
   // Opens `directory` (created if missing). `first_seq` must exceed every sequence number used
   // before. Replays what is there, in order within each inode: `replay` sees each record with its
-  // reference (kWrite only) and says whether it is still needed; those it does not need are released.
-  // A record that a crash tore, and everything after it in that lane, was never acknowledged as
-  // durable and is dropped. Segments of a newer format are refused, nothing is changed then.
+  // reference (kWrite only) and says whether it is still needed; those it does not need are
+  // released. A record that a crash tore, and everything after it in that lane, was never
+  // acknowledged as durable and is dropped. Segments of a newer format are refused, nothing is
+  // changed then.
   using Replay = std::function<Result<bool>(const StageRecord&, StageSeq, const StageRef&)>;
   static Result<std::unique_ptr<Stage>> open(Env& env, std::string directory,
                                              const Options& options, StageSeq first_seq,
@@ -96,9 +98,13 @@ class Stage {
   // The record is no longer needed: what it said is in the index, or void. A segment whose records
   // are all released is recycled, but only at the next checkpoint().
   virtual void release(const StageRef& ref) = 0;
-  // Declares that everything which made releases before this call possible is durable (index synced):
-  // fully released segments may be overwritten or removed.
-  virtual Status checkpoint() = 0;
+  // Calls `make_durable` (which syncs the index), then overwrites or removes the segments that were
+  // fully released when the call began. Releases made meanwhile wait for the next checkpoint.
+  virtual Status checkpoint(const std::function<Status()>& make_durable) = 0;
+  // For a caller who has already made durable everything that releases before this call rest on.
+  Status checkpoint() {
+    return checkpoint([] { return Status(); });
+  }
 
   // Makes all records appended before this call for `inode` of `project` survive power loss.
   // Concurrent calls share a sync. A lane with nothing new costs nothing.
