@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The FUSE edge: serves any number of mounts from one event loop and one worker pool. Knows volumes,
-// nothing of stores.
+// The FUSE edge: serves any number of mounts from one event loop and one worker pool. Knows
+// volumes, nothing of stores.
 //
 // Thread safety: everything may be called from several threads, but not from inside a request.
 #pragma once
@@ -36,9 +36,9 @@ struct MountStats {
 class Server {
  public:
   struct Options {
-    unsigned workers = 16;         // threads that may be inside a request at once
-    unsigned spinners = 1;         // of these, how many may poll without sleeping
-    unsigned spin_us = 50;         // how long after the last request they go on polling
+    unsigned workers = 16;                   // threads that may be inside a request at once
+    unsigned spinners = 1;                   // of these, how many may poll without sleeping
+    unsigned spin_us = 50;                   // how long after the last request they go on polling
     double cache_timeout_s = 86400.0 * 365;  // entries and attributes: projfsd is the only writer
   };
 
@@ -55,7 +55,8 @@ class Server {
   // The mount point of a project, if mounted.
   [[nodiscard]] virtual std::optional<std::string> mountpoint(std::string_view id) const = 0;
   [[nodiscard]] virtual std::vector<MountStats> stats() const = 0;
-  // Called (from an internal thread) after a mount ended for whatever reason and its volume was let go.
+  // Called (from an internal thread) after a mount ended for whatever reason and its volume was let
+  // go.
   virtual void on_unmounted(std::function<void(const std::string& id)> callback) = 0;
 };
 

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//
+// One mount's end of the conversation with the kernel: owns the descriptor, the INIT request as the
+// kernel sent it, and every read and write. (Descriptor and INIT are all that another process would
+// need to go on serving the mount.) Knows no threads: whoever calls receive() carries the request
+// out.
+//
+// Thread safety: greet() once, before all else; then everything from any thread.
+#pragma once
+
+#include <sys/uio.h>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "fuse/context.h"
+#include "fuse/request.h"
+#include "fuse/session.h"
+#include "projfs/volume.h"
+
+namespace projfs::fuse {
+
+struct Traffic {  // counters, read without order
+  std::atomic<std::uint64_t> requests = 0, bytes_read = 0, bytes_written = 0, errors = 0;
+};
+
+class Channel : public Volume::KernelView {
+ public:
+  // Owns `fd`: non-blocking, one message a read and one a write.
+  Channel(int fd, std::string id, std::shared_ptr<Volume> volume, double cache_timeout_s);
+  ~Channel() override;
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  // Reads the kernel's INIT request and answers it.
+  Status greet(Sessions& sessions);
+
+  enum class Received { kRequest, kNothing, kEnded };
+  // Reads one request to `buffer`. kEnded: the kernel has gone, for good.
+  Received receive(MutableBytes buffer, Request& out);
+  // Carries out a request that receive() gave and answers it.
+  void process(const Request& request, const Buffers& buffers);
+
+  // Writes one message: parts[0] is a fuse_out_header, its length is filled in here. Returns 0 or
+  // the errno; ENOENT (nobody waits for the answer any more) is not logged.
+  int send(std::span<const iovec> parts);
+  // Answers a request that libfuse does not know. `error`: a positive errno.
+  void reply(const Request& to, Bytes payload);
+  void reply_error(const Request& to, int error);
+
+  // Makes the kernel ask for the attributes of `ino` at their next use; its pages stay. False: it
+  // does not know the inode. Takes no lock that a request could hold: callable from inside one.
+  bool invalidate_attributes(Ino ino);
+  bool knows(Ino ino) override { return invalidate_attributes(ino); }
+
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] const std::string& id() const { return id_; }
+  [[nodiscard]] Volume& volume() const { return *volume_; }
+  [[nodiscard]] double cache_timeout_s() const { return cache_timeout_s_; }
+  [[nodiscard]] const Negotiated& negotiated() const { return session_->negotiated(); }
+  [[nodiscard]] const std::string& init_request() const { return init_request_; }
+  [[nodiscard]] Traffic& traffic() { return traffic_; }
+
+ private:
+  const int fd_;
+  const std::string id_;
+  const std::shared_ptr<Volume> volume_;
+  const double cache_timeout_s_;
+  std::string init_request_;          // as read
+  std::shared_ptr<Session> session_;  // set by greet()
+  Traffic traffic_;
+};
+
+}  // namespace projfs::fuse

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+//
+// The kernel side of a mount: mount(2), umount2(2) and what is set on a fresh mount. All of it
+// costs the same however many mounts there are: nothing here reads the mount table.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "projfs/result.h"
+
+namespace projfs::fuse {
+
+struct MountFlags {
+  bool read_only = false, allow_suid = false, allow_devices = false;
+};
+
+using Device = std::uint64_t;  // st_dev of a mounted file system
+
+// ENOENT, ENOTDIR, ENOTEMPTY, EBUSY (something is mounted there), EINVAL (not absolute).
+Status check_mountpoint(const std::string& path);
+
+// Opens /dev/fuse and mounts it; returns the descriptor, which has the kernel's INIT waiting.
+Result<int> mount_fuse(const std::string& source, const std::string& path, MountFlags flags);
+
+// Which file system a path is on, without asking that file system.
+Result<Device> device_of(const std::string& path);
+
+// Raises the readahead to 1 MiB where the system allows it.
+void raise_readahead(Device device);
+
+// EBUSY: in use, and not `detach`. EINVAL: another file system is mounted there (now).
+Status unmount_fuse(const std::string& path, Device device, bool detach);
+
+}  // namespace projfs::fuse

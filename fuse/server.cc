@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/server.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <unistd.h>
+#include <csignal>
+
+#include "fuse/server_impl.h"
+#include "projfs/log.h"
+
+namespace projfs::fuse {
+namespace {
+
+bool hung_up(int fd) {
+  pollfd state{.fd = fd, .events = 0, .revents = 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(const Options& options) {
+  auto made = std::make_unique<ServerImpl>(options);
+  PROJFS_TRY(made->start());
+  return made;
+}
+
+Status ServerImpl::start() {
+  PROJFS_ASSIGN(workers_, Workers::start({.threads = options_.workers,
+                                          .spinners = options_.spinners,
+                                          .spin_us = options_.spin_us},
+                                         [](const std::shared_ptr<Served>&) {}));
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  reaper_ = std::thread([this] { reap(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return {};
+}
+
+ServerImpl::~ServerImpl() {
+  std::vector<std::pair<std::string, Device>> left;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, mount] : mounts_)
+      if (mount.device && !mount.detached) left.emplace_back(mount.spec.mountpoint, *mount.device);
+  }
+  for (const auto& [path, device] : left) {
+    auto done = unmount_fuse(path, device, false);
+    if (!done && done.error().code == EBUSY) done = unmount_fuse(path, device, true);
+    if (!done) log::warn("fuse: {}", done.error().describe());
+  }
+  // Letting the channels go closes their descriptors: what is still in use fails with ENOTCONN.
+  workers_.reset();
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (reaper_.joinable()) reaper_.join();
+}
+
+Status ServerImpl::reserve(const MountSpec& spec) {
+  const std::lock_guard lock(mutex_);
+  if (const auto it = mounts_.find(spec.id); it != mounts_.end()) {
+    if (it->second.detached)
+      return fail(EBUSY, "project " + spec.id + " is still in use where it was mounted before");
+    return fail(EBUSY, "project " + spec.id + " is mounted at " + it->second.spec.mountpoint);
+  }
+  Mount mount{.spec = spec, .served = {}, .device = {}};
+  mount.spec.volume.reset();
+  mounts_.emplace(spec.id, std::move(mount));
+  return {};
+}
+
+void ServerImpl::release(const std::string& id) {
+  {
+    const std::lock_guard lock(mutex_);
+    mounts_.erase(id);
+  }
+  changed_.notify_all();
+}
+
+Status ServerImpl::mount(const MountSpec& spec) {
+  PROJFS_TRY(check_mountpoint(spec.mountpoint));
+  PROJFS_TRY(reserve(spec));
+  const auto fd = mount_fuse(spec.id, spec.mountpoint,
+                             {.read_only = spec.read_only,
+                              .allow_suid = spec.allow_suid,
+                              .allow_devices = spec.allow_devices});
+  if (!fd) {
+    release(spec.id);
+    return tl::unexpected(fd.error());
+  }
+  const auto device = device_of(spec.mountpoint);
+  {
+    const std::lock_guard lock(mutex_);
+    if (device) mounts_.at(spec.id).device = *device;
+  }
+  if (device) raise_readahead(*device);
+  if (const auto served = serve(spec, *fd); !served) {
+    if (device) unmount_fuse(spec.mountpoint, *device, true);
+    return served;
+  }
+  return {};
+}
+
+Status ServerImpl::attach(const MountSpec& spec, int fd) {
+  if (const auto reserved = reserve(spec); !reserved) {
+    ::close(fd);
+    return reserved;
+  }
+  return serve(spec, fd);
+}
+
+// From here on the id is released by whoever buries the channel.
+Status ServerImpl::serve(const MountSpec& spec, int fd) {
+  const std::shared_ptr<Served> served(
+      new Served(std::make_unique<Channel>(fd, spec.id, spec.volume, options_.cache_timeout_s)),
+      [this](Served* dead) {
+        {
+          const std::lock_guard lock(mutex_);
+          dead_.emplace_back(dead);
+        }
+        changed_.notify_all();
+      });
+  {
+    const std::lock_guard lock(mutex_);
+    mounts_.at(spec.id).served = served;
+  }
+  // The view comes first: after the first request an inode may be open.
+  spec.volume->set_kernel_view(served->channel.get());
+  PROJFS_TRY(served->channel->greet(sessions_));
+  return workers_->add(served);
+}
+
+Status ServerImpl::unmount(std::string_view id, bool force) {
+  std::unique_lock lock(mutex_);
+  const auto it = mounts_.find(id);
+  if (it == mounts_.end() || it->second.detached || !it->second.device)
+    return fail(ENOENT, "project " + std::string(id) + " is not mounted");
+  const std::string name = it->first, path = it->second.spec.mountpoint;
+  const Device device = *it->second.device;
+  const std::weak_ptr<Served> served = it->second.served;
+  lock.unlock();
+
+  auto done = unmount_fuse(path, device, false);
+  if (!done && done.error().code == EBUSY && force) done = unmount_fuse(path, device, true);
+  PROJFS_TRY(done);
+
+  lock.lock();
+  if (const auto still = mounts_.find(name); still != mounts_.end() &&
+                                             !still->second.served.owner_before(served) &&
+                                             !served.owner_before(still->second.served))
+    still->second.detached = true;
+  wait_until_gone(lock, name, served);
+  return {};
+}
+
+// Unless somebody still uses the file system, through an open file after a forced unmount or
+// through another mount namespace: then it is served until they leave.
+void ServerImpl::wait_until_gone(std::unique_lock<std::mutex>& lock, const std::string& id,
+                                 const std::weak_ptr<Served>& served) {
+  lock.unlock();
+  bool ending = true;
+  if (const auto alive = served.lock()) ending = hung_up(alive->channel->fd());
+  lock.lock();
+  if (!ending) return;
+  changed_.wait(lock, [&] {
+    const auto it = mounts_.find(id);
+    return it == mounts_.end() || it->second.served.owner_before(served) ||
+           served.owner_before(it->second.served);
+  });
+}
+
+std::optional<std::string> ServerImpl::mountpoint(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = mounts_.find(id);
+  if (it == mounts_.end() || it->second.detached || !it->second.device) return std::nullopt;
+  return it->second.spec.mountpoint;
+}
+
+std::vector<MountStats> ServerImpl::stats() const {
+  std::vector<MountStats> out;
+  std::vector<std::shared_ptr<Served>> held;  // let go after the lock: the deleter takes it
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, mount] : mounts_) {
+    auto served = mount.served.lock();
+    if (!served) continue;
+    const Traffic& traffic = served->channel->traffic();
+    out.push_back({.id = id,
+                   .mountpoint = mount.spec.mountpoint,
+                   .requests = traffic.requests,
+                   .bytes_read = traffic.bytes_read,
+                   .bytes_written = traffic.bytes_written,
+                   .errors = traffic.errors});
+    held.push_back(std::move(served));
+  }
+  return out;
+}
+
+void ServerImpl::on_unmounted(std::function<void(const std::string&)> callback) {
+  const std::lock_guard lock(mutex_);
+  callback_ = std::move(callback);
+}
+
+void ServerImpl::bury(std::unique_ptr<Served> dead) {
+  const std::string id = dead->channel->id();
+  dead->channel->volume().set_kernel_view(nullptr);
+  dead.reset();
+  release(id);
+  std::function<void(const std::string&)> callback;
+  {
+    const std::lock_guard lock(mutex_);
+    callback = callback_;
+  }
+  if (callback) callback(id);
+}
+
+void ServerImpl::reap() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return stopping_ || !dead_.empty(); });
+    if (dead_.empty()) return;
+    auto dead = std::move(dead_.front());
+    dead_.pop_front();
+    lock.unlock();
+    bury(std::move(dead));
+    lock.lock();
+  }
+}
+
+}  // namespace projfs::fuse

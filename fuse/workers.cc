@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/workers.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+
+namespace projfs::fuse {
+namespace {
+
+constexpr unsigned kBurst = 16;      // requests of the hottest channel before looking around
+constexpr unsigned kLookEvery = 16;  // empty looks at the hottest channel before looking around
+constexpr int kEvents = 32;
+constexpr std::uint64_t kStopToken = 0;
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+Workers::Workers(const Options& options, Ended ended)
+    : options_(options),
+      per_channel_(options.threads - options.threads / 4),
+      ended_(std::move(ended)) {}
+
+Result<std::unique_ptr<Workers>> Workers::start(const Options& options, Ended ended) {
+  if (options.threads == 0) return fail(EINVAL, "a server needs at least one worker");
+  std::unique_ptr<Workers> made(new Workers(options, std::move(ended)));
+  PROJFS_TRY(made->open_pacer());
+  made->epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  if (made->epoll_ < 0) return fail_errno("epoll_create1");
+  made->stop_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (made->stop_event_ < 0) return fail_errno("eventfd");
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = kStopToken}};
+  if (::epoll_ctl(made->epoll_, EPOLL_CTL_ADD, made->stop_event_, &event) < 0)
+    return fail_errno("epoll_ctl");
+
+  // Signals are for the threads of the program that has us, never for these.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  made->wanted_ = 1;
+  for (unsigned i = 0; i < options.threads; ++i)
+    made->workers_.push_back(std::make_unique<Worker>());
+  for (unsigned i = 0; i < options.threads; ++i) {
+    Worker& worker = *made->workers_[i];
+    worker.thread = std::thread([&self = *made, &worker] { self.run(worker); });
+    ::pthread_setname_np(worker.thread.native_handle(), ("fuse-" + std::to_string(i)).c_str());
+  }
+  made->pacer_ = std::thread([&self = *made] { self.pace(); });
+  ::pthread_setname_np(made->pacer_.native_handle(), "fuse-pacer");
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return made;
+}
+
+Workers::~Workers() {
+  {
+    const std::lock_guard lock(roles_);
+    stopping_ = true;
+  }
+  promoted_.notify_all();
+  stop_pacer();
+  if (stop_event_ >= 0) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto n = ::write(stop_event_, &one, sizeof one);
+  }
+  for (const auto& worker : workers_)
+    if (worker->thread.joinable()) worker->thread.join();
+  for (const int fd : {epoll_, stop_event_})
+    if (fd >= 0) ::close(fd);
+}
+
+Status Workers::add(const std::shared_ptr<Served>& served) {
+  {
+    const std::lock_guard lock(channels_mutex_);
+    served->token = next_token_++;
+    channels_.emplace(served->token, served);
+  }
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = served->token}};
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, served->channel->fd(), &event) < 0) {
+    const int error = errno;
+    const std::lock_guard lock(channels_mutex_);
+    channels_.erase(served->token);
+    return fail_errno("epoll_ctl", error);
+  }
+  return {};
+}
+
+std::shared_ptr<Served> Workers::find(std::uint64_t token) {
+  const std::lock_guard lock(channels_mutex_);
+  const auto it = channels_.find(token);
+  return it == channels_.end() ? nullptr : it->second;
+}
+
+void Workers::end(const std::shared_ptr<Served>& served) {
+  {
+    const std::lock_guard lock(channels_mutex_);
+    if (channels_.erase(served->token) == 0) return;  // another worker was first
+  }
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, served->channel->fd(), nullptr);
+  ended_(served);
+}
+
+void Workers::run(Worker& me) {
+  while (wait_for_role(me)) poll(me);
+}
+
+Channel::Received Workers::turn(Worker& me, const std::shared_ptr<Served>& served) {
+  Channel& channel = *served->channel;
+  if (served->inside.fetch_add(1) >= per_channel_) {
+    mute(*served);
+    leave(*served);
+    return Channel::Received::kNothing;
+  }
+  Request request;
+  const auto received = channel.receive(me.buffers.request(), request);
+  if (received == Channel::Received::kRequest) {
+    me.begun.store(me.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (request.has_header() && request.may_wait()) hand_over(me);
+    channel.process(request, me.buffers);
+    me.done.store(me.begun.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
+  leave(*served);
+  if (received == Channel::Received::kEnded) end(served);
+  return received;
+}
+
+// Gives everyone that is ready one turn; returns how many were ready. The last served becomes
+// `hot`. Leaves early when the role is lost.
+unsigned Workers::look_around(Worker& me, std::shared_ptr<Served>& hot, int timeout_ms) {
+  std::array<epoll_event, kEvents> events;
+  const int n = ::epoll_wait(epoll_, events.data(), kEvents, timeout_ms);
+  unsigned served_some = 0;
+  for (int i = 0; i < n && !stopping_; ++i) {
+    auto served = find(events[static_cast<std::size_t>(i)].data.u64);
+    if (!served) continue;
+    if (turn(me, served) != Channel::Received::kRequest) continue;
+    ++served_some;
+    hot = std::move(served);
+    if (!me.polls) break;
+  }
+  return served_some;
+}
+
+void Workers::poll(Worker& me) {
+  std::shared_ptr<Served> hot;
+  unsigned burst = kBurst, since_look = 0;
+  me.spin_until_ns = 0;
+  me.warm = false;
+  for (;;) {
+    if (stopping_) return resign(me);
+    bool found = false, look = !hot || ++since_look >= kLookEvery;
+    if (hot) {
+      unsigned i = 0;
+      auto received = Channel::Received::kRequest;
+      while (i < burst && (received = turn(me, hot)) == Channel::Received::kRequest) {
+        ++i;
+        if (!me.polls && !regain(me)) return;
+      }
+      found = i > 0;
+      look = look || i == burst;
+      if (received == Channel::Received::kEnded || hot->muted) hot.reset();
+    }
+    if (look) {
+      since_look = 0;
+      const unsigned ready = look_around(me, hot, 0);
+      if (!me.polls && !regain(me)) return;
+      burst = ready > 1 ? 1 : kBurst;
+      found = found || ready > 0;
+    }
+    if (found) {
+      me.warm = true;
+      if (me.spins) stop_spinning(me);
+      continue;
+    }
+    me.pauses.store(me.pauses.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (spin_on(me)) {
+      relax();
+      continue;
+    }
+    stop_spinning(me);
+    if (!look) {  // all others, before giving up
+      since_look = kLookEvery;
+      if (look_around(me, hot, 0) > 0) {
+        me.warm = true;
+        if (!me.polls && !regain(me)) return;
+        continue;
+      }
+      if (!me.polls && !regain(me)) return;
+    }
+    hot.reset();  // a sleeping thread must not keep an ended mount alive
+    if (!sleep_as_last(me, hot)) return;
+    if (!me.polls && !regain(me)) return;
+  }
+}
+
+bool Workers::spin_on(Worker& me) {
+  if (options_.spinners == 0 || options_.spin_us == 0) return false;
+  const std::int64_t now = now_ns();
+  if (me.warm) {
+    me.warm = false;
+    me.spin_until_ns = now + std::int64_t{options_.spin_us} * 1000;
+  }
+  if (now >= me.spin_until_ns) return false;
+  if (!me.spins) {
+    if (spinning_.fetch_add(1) >= options_.spinners) {
+      spinning_.fetch_sub(1);
+      return false;
+    }
+    me.spins = true;
+  }
+  return true;
+}
+
+void Workers::stop_spinning(Worker& me) {
+  if (!me.spins) return;
+  me.spins = false;
+  spinning_.fetch_sub(1);
+}
+
+bool Workers::sleep_as_last(Worker& me, std::shared_ptr<Served>& hot) {
+  {
+    const std::lock_guard lock(roles_);
+    if (!me.polls) return true;  // the pacer took it: the caller sees to that
+    if (pollers_ > 1) {
+      me.polls = false;
+      --pollers_;
+      return false;
+    }
+    asleep_ = true;
+  }
+  std::array<epoll_event, 1> one;
+  ::epoll_wait(epoll_, one.data(), 1, -1);
+  {
+    const std::lock_guard lock(roles_);
+    asleep_ = false;
+  }
+  arm_pacer();
+  if (look_around(me, hot, 0) > 0) me.warm = true;
+  return true;
+}
+
+void Workers::set_events(const Served& served, std::uint32_t events) {
+  epoll_event event{.events = events, .data = {.u64 = served.token}};
+  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, served.channel->fd(), &event);
+}
+
+// `muted` is set before `inside` is looked at again, and leave() lowers `inside` before it looks at
+// `muted`: one of the two sees the other, so a channel never stays muted with nobody inside.
+void Workers::mute(Served& served) {
+  const std::lock_guard lock(served.mute_mutex);
+  if (served.muted) return;
+  served.muted = true;
+  if (served.inside > per_channel_) {  // the caller is counted too
+    set_events(served, 0);
+  } else {
+    served.muted = false;
+  }
+}
+
+void Workers::leave(Served& served) {
+  served.inside.fetch_sub(1);
+  if (!served.muted) return;
+  const std::lock_guard lock(served.mute_mutex);
+  if (served.muted && served.inside < per_channel_) {
+    served.muted = false;
+    set_events(served, EPOLLIN);
+  }
+}
+
+}  // namespace projfs::fuse
