@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# Sourced by the suites: a private store, daemon, socket and projects root in one temporary
+# directory, and the counting of results. Nothing outlives the suite: daemons, mounts, loop devices
+# and files go when it ends, however it ends.
+#
+#   . "$(dirname "$0")/../lib/private.sh"
+#   suite_begin                      sets WORK STORE ROOT SOCKET and the clean-up
+#   daemon_init; daemon_start        makes the store, starts projfsd on it
+#   project ID [create options]      creates and mounts; prints the mount point
+#   check NAME COMMAND...            counts one result; the output is shown if it failed
+#   skipped NAME REASON              counts one test that can't run here
+#   suite_end                        prints "N passed, N failed, N skipped" and exits
+#
+# PROJFS_BUILD: directory with the built programs. PROJFS_TEST_TMP: where temporary directories are
+# made (default /var/tmp, which is on a disk). LONG=1: the long campaign.
+
+set -u
+: "${PROJFS_BUILD:?names the directory with the built programs}"
+PROJFS_BUILD=$(cd "$PROJFS_BUILD" && pwd)
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PROJFSD=${PROJFSD:-$PROJFS_BUILD/tools/projfsd}
+ADMIN=${ADMIN:-$PROJFS_BUILD/tools/projfs-admin}
+LONG=${LONG:-}
+
+passed=0 failed=0 skips=0
+DAEMON=
+BACKGROUND=()
+LOOPS=()
+
+can_mount() { [ "$(id -u)" = 0 ] && [ -c /dev/fuse ]; }
+
+# A whole suite that can't run: says why and ends with the exit status for that.
+suite_skip() {
+  echo "skipped: $*"
+  echo "0 passed, 0 failed, 1 skipped"
+  exit 77
+}
+
+suite_begin() {
+  can_mount || suite_skip "needs root and /dev/fuse"
+  WORK=$(mktemp -d "${PROJFS_TEST_TMP:-/var/tmp}/projfs-test.XXXXXX") || exit 1
+  chmod 0755 "$WORK"
+  STORE=$WORK/store ROOT=$WORK/projects SOCKET=$WORK/admin.sock CONFIG=$WORK/projfs.toml
+  LOG=$WORK/projfsd.log
+  export PROJFS_SOCKET=$SOCKET
+  mkdir "$ROOT"
+  : >"$CONFIG"
+  trap suite_clean EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+mounts_below() { # DIR: mount points below it, the newest first
+  awk -v d="$1/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | tac
+}
+
+suite_clean() {
+  local status=$? pid mount loop
+  trap '' INT TERM
+  cd /
+  for pid in "${BACKGROUND[@]}"; do kill -9 "$pid" 2>/dev/null; done
+  if [ -n "$DAEMON" ]; then
+    kill -9 "$DAEMON" 2>/dev/null
+    wait "$DAEMON" 2>/dev/null
+  fi
+  if [ "$status" != 0 ] && [ -s "${LOG:-}" ]; then
+    echo "--- the daemon's last words"
+    tail -n 40 "$LOG"
+  fi
+  while read -r mount; do umount -l "$mount" 2>/dev/null; done < <(mounts_below "$WORK")
+  for loop in "${LOOPS[@]}"; do losetup -d "$loop" 2>/dev/null; done
+  if [ -n "${KEEP:-}" ]; then
+    echo "kept: $WORK"
+  else
+    rm -rf --one-file-system "$WORK"
+  fi
+  exit "$status"
+}
+
+pass() { passed=$((passed + 1)); echo "ok      $1"; }
+fail() { failed=$((failed + 1)); echo "FAILED  $1${2:+: $2}"; }
+skipped() { skips=$((skips + 1)); echo "skipped $1: $2"; }
+
+check() { # NAME COMMAND...
+  local name=$1
+  shift
+  if "$@" >"$WORK/output" 2>&1; then
+    pass "$name"
+  else
+    fail "$name" "exit status $?"
+    sed 's/^/        | /' "$WORK/output" | tail -n "${OUTPUT_LINES:-60}"
+    return 1
+  fi
+}
+
+suite_end() {
+  echo "$passed passed, $failed failed, $skips skipped"
+  [ "$failed" = 0 ]
+  exit
+}
+
+admin() { "$ADMIN" "$@"; }
+
+daemon_init() { admin store init "$STORE"; }
+
+# Starts projfsd and returns once it answers.
+daemon_start() { # [flags for projfsd]
+  "$PROJFSD" --config "$CONFIG" --store "$STORE" --projects-root "$ROOT" --socket "$SOCKET" \
+    --foreground "$@" >>"$LOG" 2>&1 &
+  DAEMON=$!
+  until admin store status >/dev/null 2>&1; do
+    if ! kill -0 "$DAEMON" 2>/dev/null; then
+      wait "$DAEMON"
+      echo "projfsd ended with status $?:"
+      tail -n 20 "$LOG"
+      DAEMON=
+      return 1
+    fi
+    sleep 0.02
+  done
+}
+
+# Orderly end; returns projfsd's exit status.
+daemon_stop() {
+  local pid=$DAEMON
+  [ -n "$pid" ] || return 0
+  kill -TERM "$pid"
+  DAEMON=
+  wait "$pid"
+}
+
+# What a power switch does to the process: no time to say goodbye. Dead mounts are taken away.
+daemon_kill() {
+  local pid=$DAEMON
+  DAEMON=
+  kill -9 "$pid"
+  wait "$pid" 2>/dev/null
+  detach_dead
+}
+detach_dead() {
+  local mount
+  while read -r mount; do umount -l "$mount"; done < <(mounts_below "$ROOT")
+}
+
+mount_project() { # ID: mounts it unless it is; prints the mount point
+  mountpoint -q "$ROOT/$1" || admin mount "$1" >/dev/null || return
+  echo "$ROOT/$1"
+}
+umount_project() { admin umount "$1" >/dev/null; }
+
+project() { # ID [create options]
+  local id=$1
+  shift
+  admin create "$id" "$@" >/dev/null || return
+  mount_project "$id"
+}
+
+show() { # ID MEMBER: one member of `show --json`, for instance usage.bytes
+  admin show "$1" --json | python3 -c '
+import json, sys
+v = json.load(sys.stdin)
+for k in sys.argv[1].split("."): v = v[k]
+print(v)' "$2"
+}
+
+# Recomputes every counter and reference from the records; prints what disagrees.
+store_check() { admin store check; }
+
+# Runs a GoogleTest program and counts its tests one by one.
+check_gtest() { # PROGRAM [arguments]
+  local out=$WORK/gtest.log line
+  "$@" >"$out" 2>&1
+  local status=$?
+  local ok bad skip
+  ok=$(grep -c '^\[       OK \]' "$out")
+  bad=$(grep -c '^\[  FAILED  \].*ms)$' "$out")
+  skip=$(grep -c '^\[  SKIPPED \].*ms)$' "$out")
+  if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+  if [ "$status" = 0 ] && [ "$ok" = 0 ] && [ "$skip" = 0 ]; then bad=1; fi
+  passed=$((passed + ok)) failed=$((failed + bad)) skips=$((skips + skip))
+  if [ "$bad" != 0 ]; then
+    grep -v '^\[ *\(OK\|RUN\|---*\|=*\) *\]' "$out" | tail -n 150
+  fi
+  grep '^\[  SKIPPED \].*ms)$' "$out" | while read -r line; do echo "skipped ${line#*] }"; done
+  echo "$(basename "$1"): $ok passed, $bad failed, $skip skipped"
+}
