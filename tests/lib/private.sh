@@ -24,8 +24,7 @@ PROJFSD=${PROJFSD:-$PROJFS_BUILD/tools/projfsd}
 ADMIN=${ADMIN:-$PROJFS_BUILD/tools/projfs-admin}
 LONG=${LONG:-}
 
-passed=0 failed=0 skips=0
-DAEMON=
+passed=0 failed=0 skips=0 ended=
 BACKGROUND=()
 LOOPS=()
 
@@ -47,6 +46,7 @@ suite_begin() {
   export PROJFS_SOCKET=$SOCKET
   mkdir "$ROOT"
   : >"$CONFIG"
+  export WORK STORE ROOT SOCKET CONFIG LOG PROJFS_BUILD
   trap suite_clean EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
@@ -61,13 +61,17 @@ suite_clean() {
   trap '' INT TERM
   cd /
   for pid in "${BACKGROUND[@]}"; do kill -9 "$pid" 2>/dev/null; done
-  if [ -n "$DAEMON" ]; then
-    kill -9 "$DAEMON" 2>/dev/null
-    wait "$DAEMON" 2>/dev/null
+  pid=$(daemon_pid)
+  if alive "$pid"; then
+    kill -9 "$pid"
+    gone "$pid"
   fi
-  if [ "$status" != 0 ] && [ -s "${LOG:-}" ]; then
-    echo "--- the daemon's last words"
-    tail -n 40 "$LOG"
+  if [ -z "$ended" ] && [ "$status" != 77 ]; then
+    failed=$((failed + 1))
+    [ "$status" != 0 ] || status=1
+    echo "the suite ended early"
+    last_words
+    echo "$passed passed, $failed failed, $skips skipped"
   fi
   while read -r mount; do umount -l "$mount" 2>/dev/null; done < <(mounts_below "$WORK")
   for loop in "${LOOPS[@]}"; do losetup -d "$loop" 2>/dev/null; done
@@ -95,7 +99,15 @@ check() { # NAME COMMAND...
   fi
 }
 
+last_words() {
+  [ -s "${LOG:-}" ] || return 0
+  echo "--- the daemon's last words"
+  tail -n 40 "$LOG"
+}
+
 suite_end() {
+  [ "$failed" = 0 ] || last_words
+  ended=yes
   echo "$passed passed, $failed failed, $skips skipped"
   [ "$failed" = 0 ]
   exit
@@ -105,38 +117,59 @@ admin() { "$ADMIN" "$@"; }
 
 daemon_init() { admin store init "$STORE"; }
 
+# The daemon is known by its pid file, so that hooks run by a test program can stop and start it.
+daemon_pid() { cat "$WORK/daemon.pid" 2>/dev/null; }
+alive() { # PID: there, and no zombie
+  [ -n "$1" ] && [ -r "/proc/$1/stat" ] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+gone() { # PID: returns once it ended
+  while alive "$1"; do sleep 0.01; done
+}
+
 # Starts projfsd and returns once it answers.
 daemon_start() { # [flags for projfsd]
+  local pid
   "$PROJFSD" --config "$CONFIG" --store "$STORE" --projects-root "$ROOT" --socket "$SOCKET" \
-    --foreground "$@" >>"$LOG" 2>&1 &
-  DAEMON=$!
+    --foreground "$@" >>"$LOG" 2>&1 </dev/null &
+  pid=$!
+  echo "$pid" >"$WORK/daemon.pid"
   until admin store status >/dev/null 2>&1; do
-    if ! kill -0 "$DAEMON" 2>/dev/null; then
-      wait "$DAEMON"
+    if ! alive "$pid"; then
+      wait "$pid"
       echo "projfsd ended with status $?:"
       tail -n 20 "$LOG"
-      DAEMON=
+      rm -f "$WORK/daemon.pid"
       return 1
     fi
     sleep 0.02
   done
 }
 
-# Orderly end; returns projfsd's exit status.
+# Orderly end; returns projfsd's exit status where it is known (it was started by this shell).
 daemon_stop() {
-  local pid=$DAEMON
-  [ -n "$pid" ] || return 0
+  local pid status
+  pid=$(daemon_pid)
+  alive "$pid" || return 0
   kill -TERM "$pid"
-  DAEMON=
-  wait "$pid"
+  gone "$pid"
+  rm -f "$WORK/daemon.pid"
+  wait "$pid" 2>/dev/null
+  status=$?
+  [ "$status" = 127 ] || return "$status"
 }
 
-# What a power switch does to the process: no time to say goodbye. Dead mounts are taken away.
-daemon_kill() {
-  local pid=$DAEMON
-  DAEMON=
+# What a power switch does to the process: no time to say goodbye. `daemon_kill` also takes the dead
+# mounts away.
+daemon_die() {
+  local pid
+  pid=$(daemon_pid)
   kill -9 "$pid"
+  gone "$pid"
   wait "$pid" 2>/dev/null
+  rm -f "$WORK/daemon.pid"
+}
+daemon_kill() {
+  daemon_die
   detach_dead
 }
 detach_dead() {

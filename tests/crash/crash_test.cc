@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+//
+// Several writers do random operations below a mount; what was acknowledged is done in a plain
+// directory as well. At a random instant a hook kills the daemon ("die"), later brings it back
+// ("revive"). Then everything acknowledged must be there, and of each writer's one operation that
+// got no answer either all or nothing.
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "compare.h"
+#include "generator.h"
+#include "operation.h"
+#include "random.h"
+
+namespace projfs::model {
+namespace {
+
+struct Settings {
+  std::string tested, plain, hook;
+  std::uint64_t seed = 1, cycles = 20;
+  unsigned writers = 3;
+  unsigned longest_ms = 300;  // between two kills
+};
+
+class Writer {
+ public:
+  Writer(const Settings& s, unsigned index)
+      : name_("writer-" + std::to_string(index)),
+        tested_root_(s.tested + "/" + name_),
+        plain_root_(s.plain + "/" + name_),
+        tested_(tested_root_),
+        plain_(plain_root_),
+        generator_(s.seed * 1000 + index, plain_root_, {.crash_safe = true, .entries = 120}) {
+    for (const auto& dir : {tested_root_, plain_root_})
+      if (::mkdir(dir.c_str(), 0777) < 0 || ::chmod(dir.c_str(), 0777) < 0)
+        std::perror(dir.c_str());
+  }
+
+  // Works until the daemon is gone, or something is wrong.
+  void work() {
+    for (;;) {
+      const Operation op = generator_.next();
+      const Outcome got = tested_.apply(op);
+      if (got.error == ENOTCONN || got.error == ECONNABORTED) {
+        unanswered_ = op;
+        return;
+      }
+      last_.push_back(op.describe());
+      if (last_.size() > 20) last_.pop_front();
+      const Outcome want = plain_.apply(op);
+      ++acknowledged_;
+      if (got.error != want.error || got.result != want.result) {
+        problem_ = "errno " + std::to_string(got.error) + " result " + std::to_string(got.result) +
+                   ", expected " + std::to_string(want.error) + " and " +
+                   std::to_string(want.result);
+        return;
+      }
+    }
+  }
+
+  bool verify() {
+    tested_.close_all();
+    if (problem_.empty()) {
+      problem_ = compare_trees(tested_root_, plain_root_);
+      if (!problem_.empty() && unanswered_) {
+        const std::string without = problem_;
+        plain_.apply(*unanswered_);
+        problem_ = compare_trees(tested_root_, plain_root_);
+        if (problem_.empty()) {
+          ++done_unanswered_;
+        } else {
+          problem_ = "without what got no answer: " + without + "; with it: " + problem_;
+        }
+      }
+    }
+    plain_.close_all();
+    if (problem_.empty()) {
+      unanswered_.reset();
+      return true;
+    }
+    std::cout << name_ << ": " << problem_
+              << "\n  got no answer: " << (unanswered_ ? unanswered_->describe() : "nothing")
+              << "\n  last acknowledged:\n";
+    for (const auto& l : last_) std::cout << "    " << l << "\n";
+    return false;
+  }
+
+  [[nodiscard]] bool failed() const { return !problem_.empty(); }
+  [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_; }
+  [[nodiscard]] std::uint64_t done_unanswered() const { return done_unanswered_; }
+
+ private:
+  std::string name_, tested_root_, plain_root_;
+  World tested_, plain_;
+  Generator generator_;
+  std::optional<Operation> unanswered_;
+  std::string problem_;
+  std::deque<std::string> last_;
+  std::uint64_t acknowledged_ = 0, done_unanswered_ = 0;
+};
+
+bool run(const Settings& s) {
+  Random random(s.seed);
+  std::vector<std::unique_ptr<Writer>> writers;
+  for (unsigned i = 0; i < s.writers; ++i) writers.push_back(std::make_unique<Writer>(s, i));
+  for (std::uint64_t cycle = 1; cycle <= s.cycles; ++cycle) {
+    std::vector<std::thread> threads;
+    threads.reserve(writers.size());
+    for (auto& w : writers) threads.emplace_back([&w] { w->work(); });
+    ::usleep(1000 * (2 + random.below(s.longest_ms)) + random.below(1000));
+    const int died = std::system((s.hook + " die").c_str());
+    for (auto& t : threads) t.join();
+    bool good = died == 0 && std::system((s.hook + " revive").c_str()) == 0;
+    if (!good) std::cout << "the hook failed\n";
+    for (auto& w : writers) good = w->verify() && good;
+    if (!good) {
+      std::cout << "seed " << s.seed << " cycle " << cycle << ": failed\n";
+      return false;
+    }
+  }
+  std::uint64_t acknowledged = 0, done = 0;
+  for (auto& w : writers) {
+    acknowledged += w->acknowledged();
+    done += w->done_unanswered();
+  }
+  std::cout << "seed " << s.seed << ": " << s.cycles << " kills, " << acknowledged
+            << " acknowledged operations, all there; " << done << " were done that got no answer\n";
+  // A run in which nothing happened proves nothing.
+  return acknowledged >= s.cycles;
+}
+
+int usage() {
+  std::cerr << "usage: crash_test --tested DIR --plain DIR --hook COMMAND [--seed N] [--cycles N]\n"
+               "                  [--writers N] [--longest-ms N]      (both directories empty)\n";
+  return 2;
+}
+
+}  // namespace
+}  // namespace projfs::model
+
+int main(int argc, char** argv) {
+  using namespace projfs::model;
+  Settings s;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string key = argv[i], value = argv[i + 1];
+    if (key == "--tested")
+      s.tested = value;
+    else if (key == "--plain")
+      s.plain = value;
+    else if (key == "--hook")
+      s.hook = value;
+    else if (key == "--seed")
+      s.seed = std::stoull(value);
+    else if (key == "--cycles")
+      s.cycles = std::stoull(value);
+    else if (key == "--writers")
+      s.writers = std::stoul(value);
+    else if (key == "--longest-ms")
+      s.longest_ms = std::stoul(value);
+    else
+      return usage();
+  }
+  if (argc % 2 == 0 || s.tested.empty() || s.plain.empty() || s.hook.empty() || ::geteuid() != 0)
+    return usage();
+  ::umask(022);
+  if (::setgroups(0, nullptr) < 0) {
+    std::perror("crash_test");
+    return 2;
+  }
+  return run(s) ? 0 : 1;
+}
