@@ -155,4 +155,22 @@ bool Channel::invalidate_attributes(Ino ino) {
   }
 }
 
+void Channel::forget_entry(Ino parent, std::string_view name) {
+  fuse_out_header header{.len = 0, .error = FUSE_NOTIFY_INVAL_ENTRY, .unique = 0};
+  fuse_notify_inval_entry_out what{
+      .parent = parent, .namelen = static_cast<std::uint32_t>(name.size()), .flags = 0};
+  std::string terminated(name);
+  const iovec parts[] = {{&header, sizeof header},
+                         {&what, sizeof what},
+                         {terminated.data(), terminated.size() + 1}};
+  send(parts);
+}
+
+void Channel::forget_inode(Ino ino) {
+  fuse_out_header header{.len = 0, .error = FUSE_NOTIFY_INVAL_INODE, .unique = 0};
+  fuse_notify_inval_inode_out what{.ino = ino, .off = 0, .len = 0};
+  const iovec parts[] = {{&header, sizeof header}, {&what, sizeof what}};
+  send(parts);
+}
+
 }  // namespace projfs::fuse

@@ -55,6 +55,11 @@ class Channel : public Volume::KernelView {
   bool invalidate_attributes(Ino ino);
   bool knows(Ino ino) override { return invalidate_attributes(ino); }
 
+  // Makes the kernel forget an entry of a directory, or all it keeps of an inode, data included. It
+  // waits for requests that are under way in them: never from inside one.
+  void forget_entry(Ino parent, std::string_view name);
+  void forget_inode(Ino ino);
+
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] Volume& volume() const { return *volume_; }

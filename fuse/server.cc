@@ -199,6 +199,19 @@ std::vector<MountStats> ServerImpl::stats() const {
   return out;
 }
 
+void ServerImpl::invalidate(std::string_view id, Ino parent, std::string_view name, Ino child) {
+  std::shared_ptr<Served> served;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = mounts_.find(id);
+    if (it != mounts_.end()) served = it->second.served.lock();
+  }
+  if (!served) return;
+  if (!name.empty()) served->channel->forget_entry(parent, name);
+  served->channel->forget_inode(parent);
+  served->channel->forget_inode(child);
+}
+
 void ServerImpl::on_unmounted(std::function<void(const std::string&)> callback) {
   const std::lock_guard lock(mutex_);
   callback_ = std::move(callback);

@@ -55,6 +55,11 @@ class Server {
   // The mount point of a project, if mounted.
   [[nodiscard]] virtual std::optional<std::string> mountpoint(std::string_view id) const = 0;
   [[nodiscard]] virtual std::vector<MountStats> stats() const = 0;
+  // Something changed the volume of a mount behind the kernel's back (an import): it forgets the
+  // listing and attributes of `parent`, what it keeps of `child`, and, unless `name` is empty (the
+  // name stayed what it was), the entry `name` of `parent`. A project that is not mounted: nothing
+  // happens. Not from inside a request.
+  virtual void invalidate(std::string_view id, Ino parent, std::string_view name, Ino child) = 0;
   // Called (from an internal thread) after a mount ended for whatever reason and its volume was let
   // go.
   virtual void on_unmounted(std::function<void(const std::string& id)> callback) = 0;

@@ -30,6 +30,7 @@ class ServerImpl : public Server {
   Status unmount(std::string_view id, bool force) override;
   [[nodiscard]] std::optional<std::string> mountpoint(std::string_view id) const override;
   [[nodiscard]] std::vector<MountStats> stats() const override;
+  void invalidate(std::string_view id, Ino parent, std::string_view name, Ino child) override;
   void on_unmounted(std::function<void(const std::string&)> callback) override;
 
   // Serves a descriptor that is not mounted here. Owns `fd`, also on failure.
