@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//
+// The mounts of a host: brings volumes of the store and mount points together, and remembers them
+// across restarts of the daemon.
+//
+// Thread safety: everything may be called from several threads.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "host/mount_table.h"
+#include "host/mounter.h"
+#include "projfs/store.h"
+
+namespace projfs {
+
+class Mounts {
+ public:
+  // `table_path`: the file of the mount table. All references must outlive this object, and the
+  // mounter must have stopped calling back before it is destroyed.
+  Mounts(Store& store, Mounter& mounter, std::string projects_root, std::string table_path);
+  Mounts(const Mounts&) = delete;
+  Mounts& operator=(const Mounts&) = delete;
+
+  // Mounts what the table remembers, detaching mount points that a killed daemon left behind. What
+  // cannot be mounted is logged and stays remembered, unless its project is gone. Once, at start.
+  Status restore();
+
+  // At `mountpoint` (absolute), or at projects_root/id, which is created if needed. EBUSY if
+  // mounted. On error nothing is mounted and what was created for it is removed.
+  Status mount(const std::string& id, const std::optional<std::string>& mountpoint,
+               const MountOptions& options);
+  Status unmount(std::string_view id, bool force);
+  // A project has been destroyed: its default mount point goes too, if it is there and empty.
+  void remove_mountpoint(std::string_view id) const;
+
+  [[nodiscard]] std::optional<std::string> mountpoint(std::string_view id) const;
+  [[nodiscard]] std::size_t count() const;
+
+  // From now on mounts that end are remembered: it is the daemon that goes, not the mount.
+  void keep_remembering();
+
+ private:
+  Status mount_now(const std::string& id, const std::string& mountpoint,
+                   const MountOptions& options);
+  void ended(const std::string& id);
+
+  Store& store_;
+  Mounter& mounter_;
+  const std::string projects_root_;
+  const std::string table_path_;
+
+  mutable std::mutex mutex_;  // guards what follows; never held while the mounter works
+  MountTable table_;
+  std::set<std::string, std::less<>> busy_;  // ids being mounted or unmounted
+  bool keep_ = false;
+};
+
+}  // namespace projfs
