@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#include "print.h"
+
+#include <gtest/gtest.h>
+
+namespace projfs {
+namespace {
+
+using nlohmann::json;
+
+json project(const std::string& id, const json& limit, const json& mountpoint) {
+  return {{"id", id},
+          {"state", mountpoint.is_null() ? "stopped" : "running"},
+          {"mountpoint", mountpoint},
+          {"role", "primary"},
+          {"generation", 1},
+          {"created_at", "2026-01-02T03:04:05Z"},
+          {"owner", {{"uid", 0}, {"gid", 0}}},
+          {"staged_bytes", 0},
+          {"quota", {{"bytes", limit}, {"inodes", nullptr}, {"history_bytes", nullptr}}},
+          {"usage", {{"bytes", 1536}, {"inodes", 3}, {"history_bytes", 0}}}};
+}
+
+TEST(Print, ProjectsAsATable) {
+  EXPECT_EQ(print_projects(json::array()), "no projects; 'projfs-admin create ID' makes one\n");
+  const auto table = print_projects(
+      json::array({project("a", 10u << 20, "/projects/a"), project("longer", nullptr, nullptr)}));
+  EXPECT_EQ(table,
+            "ID      STATE    USED     QUOTA   INODES  MOUNTPOINT\n"
+            "a       running  1.5 KiB  10 MiB  3       /projects/a\n"
+            "longer  stopped  1.5 KiB  -       3       -\n");
+}
+
+TEST(Print, OneProjectWithItsLimits) {
+  const auto text = print_project(project("a", 10u << 20, nullptr));
+  EXPECT_NE(text.find("1.5 KiB of 10 MiB"), std::string::npos) << text;
+  EXPECT_NE(text.find("3, no limit"), std::string::npos) << text;
+}
+
+TEST(Print, CopyNamesWhatFailed) {
+  const json outcome = {{"files", 1},     {"directories", 2},
+                        {"others", 3},    {"bytes", 1024},
+                        {"unchanged", 0}, {"failed", 2},
+                        {"seconds", 1.5}, {"problems", json::array({"a: cannot read it"})}};
+  const auto text = print_copy(outcome);
+  EXPECT_NE(text.find("a: cannot read it"), std::string::npos);
+  EXPECT_NE(text.find("and 1 more"), std::string::npos);
+}
+
+TEST(Print, CheckCountsProblems) {
+  json report = {{"projects", 1}, {"inodes", 2}, {"entries", 3},
+                 {"extents", 4},  {"chunks", 5}, {"problems", json::array()}};
+  EXPECT_NE(print_check(report).find("no problems"), std::string::npos);
+  report["problems"] = {"one thing"};
+  EXPECT_NE(print_check(report).find("1 problem\n  one thing"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace projfs
