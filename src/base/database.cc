@@ -2,11 +2,14 @@
 #include "projfs/database.h"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/merge_operator.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
+
+#include <filesystem>
 
 #include "projfs/bytes.h"
 
@@ -123,7 +126,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
   o.bytes_per_sync = 1 << 20;
   o.stats_dump_period_sec = 0;
   o.stats_persist_period_sec = 0;
-  // Stops at the first record that a crash tore; the only mode besides "skip" that may recycle logs.
+  // Stops at the first record that a crash tore; the only mode besides "skip" that may recycle
+  // logs.
   o.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   o.avoid_unnecessary_blocking_io = true;
   o.enable_pipelined_write = false;
@@ -139,6 +143,13 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
                           "cannot open the index " + path));
   self->db_.reset(db);
   for (std::size_t i = 0; i < kFamilies; ++i) self->handles_[i] = handles[i];
+  if (options.create) {
+    // RocksDB syncs its directory, but not the entry that names it.
+    const auto parent = std::filesystem::absolute(path).parent_path().string();
+    std::unique_ptr<rocksdb::Directory> directory;
+    PROJFS_TRY(from_rocksdb(o.env->NewDirectory(parent, &directory), "opening " + parent));
+    PROJFS_TRY(from_rocksdb(directory->Fsync(), "syncing " + parent));
+  }
   return self;
 }
 
