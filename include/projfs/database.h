@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/write_batch.h>
 #include <string>
 #include <string_view>
@@ -73,6 +74,7 @@ class Database {
 
  private:
   Database() = default;
+  std::unique_ptr<rocksdb::Env> env_;
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_{};
   std::shared_ptr<rocksdb::Cache> cache_;

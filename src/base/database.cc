@@ -11,6 +11,7 @@
 
 #include <filesystem>
 
+#include "base/ordered_logs.h"
 #include "projfs/bytes.h"
 
 namespace projfs {
@@ -107,7 +108,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
   self->cache_ = rocksdb::NewLRUCache(options.block_cache_bytes, -1, false, 0.3);
 
   rocksdb::DBOptions o;
-  if (options.env != nullptr) o.env = options.env;
+  self->env_ = order_logs(options.env != nullptr ? *options.env : *o.env);
+  o.env = self->env_.get();
   o.create_if_missing = options.create;
   o.error_if_exists = options.create;
   o.create_missing_column_families = options.create;
