@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#include "meta/change.h"
+
+namespace projfs::meta {
+
+std::string encode_live(Epoch born, std::string_view payload) {
+  std::string out;
+  out.reserve(payload.size() + 2);
+  put_varint(out, born);
+  out.append(payload);
+  return out;
+}
+
+std::optional<LiveValue> decode_live(std::string_view data) {
+  Reader in(data);
+  LiveValue v;
+  v.born = in.varint();
+  if (!in.ok()) return std::nullopt;
+  v.payload = in.rest();
+  return v;
+}
+
+Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key) {
+  PROJFS_ASSIGN(auto data, db.get(Family::kLive, key));
+  if (!data) return std::optional<LiveValue>();
+  auto value = decode_live(*data);
+  if (!value) return fail(EIO, "a metadata record does not decode");
+  return value;
+}
+
+std::string change_key(ProjectNo project, Epoch epoch, std::string_view key) {
+  std::string out;
+  put_be64(out, project);
+  put_be64(out, epoch);
+  out.append(key.substr(8));
+  return out;
+}
+
+std::string history_key(std::string_view key, Epoch last) {
+  std::string out(key);
+  put_be64(out, last);
+  return out;
+}
+
+Result<Change::Old> Change::preserve(std::string_view key, std::optional<Epoch> born) {
+  if (epochs_.current == 1) return born == 0 ? Old::kNone : Old::kReplaced;
+  if (born && *born == epochs_.current) return Old::kReplaced;
+  std::optional<LiveValue> old;
+  if (!born || *born != 0) {
+    PROJFS_ASSIGN(old, get_live(db_, key));
+  }
+  if (old && old->born == epochs_.current) return Old::kReplaced;
+  batch_.Put(db_.family(Family::kChanges), change_key(project_, epochs_.current, key), {});
+  if (!old) return Old::kNone;
+  if (old->born > epochs_.last_snapshot) return Old::kReplaced;  // no snapshot saw it
+  batch_.Put(db_.family(Family::kHistory), history_key(key, epochs_.last_snapshot),
+             encode_live(old->born, old->payload));
+  return Old::kKept;
+}
+
+Result<Change::Old> Change::put(std::string_view key, std::string_view payload,
+                                std::optional<Epoch> born) {
+  PROJFS_ASSIGN(const Old old, preserve(key, born));
+  batch_.Put(db_.family(Family::kLive), rocksdb::Slice(key.data(), key.size()),
+             encode_live(epochs_.current, payload));
+  return old;
+}
+
+Result<Change::Old> Change::remove(std::string_view key, std::optional<Epoch> born) {
+  PROJFS_ASSIGN(const Old old, preserve(key, born));
+  batch_.Delete(db_.family(Family::kLive), rocksdb::Slice(key.data(), key.size()));
+  return old;
+}
+
+void Change::count(std::int64_t bytes, std::int64_t inodes) {
+  counters_[kUsedBytes] += bytes;
+  counters_[kUsedInodes] += inodes;
+}
+
+Status Change::commit() {
+  if (counters_ != CounterVector{}) {
+    batch_.Merge(db_.family(Family::kCounters), usage_key(project_), encode_counters(counters_));
+  }
+  return db_.commit(batch_);
+}
+
+Result<std::optional<std::string>> get_at(const Database& db, std::string_view key, Epoch at) {
+  const auto it = db.scan(Family::kHistory);
+  it->Seek(history_key(key, at));
+  if (it->Valid() && it->key().size() == key.size() + 8 &&
+      it->key().starts_with(rocksdb::Slice(key.data(), key.size()))) {
+    auto old = decode_live(it->value().ToStringView());
+    if (!old) return fail(EIO, "a history record does not decode");
+    if (old->born > at) return std::optional<std::string>();
+    return std::optional<std::string>(std::move(old->payload));
+  }
+  PROJFS_TRY(from_rocksdb(it->status(), "reading history"));
+  PROJFS_ASSIGN(auto live, get_live(db, key));
+  if (!live || live->born > at) return std::optional<std::string>();
+  return std::optional<std::string>(std::move(live->payload));
+}
+
+}  // namespace projfs::meta

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//
+// One atomic change of a project's records, versioned by epoch.
+//
+// The rule (DESIGN, metadata): a live record carries the epoch in which its version was `born`. The
+// first change of a record after a snapshot moves the old version to the history family under
+// (key, last), last being the newest snapshot's epoch; later changes in the same epoch overwrite in
+// place. The changes family gets (project, epoch, key) when a record is first touched in an epoch.
+// In a project's first epoch everything is new, so no change list is kept for it, and the live path
+// pays nothing at all.
+#pragma once
+
+#include <rocksdb/write_batch.h>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "meta/keys.h"
+#include "projfs/database.h"
+
+namespace projfs::meta {
+
+// Where a project stands in time. Constant while any Change of the project is being built.
+struct EpochState {
+  Epoch current = 1;        // every change belongs to it
+  Epoch last_snapshot = 0;  // the newest epoch that a snapshot keeps; 0: none
+};
+
+// A live value: the epoch it was born in, then the payload.
+struct LiveValue {
+  Epoch born = 0;
+  std::string payload;
+};
+[[nodiscard]] std::string encode_live(Epoch born, std::string_view payload);
+[[nodiscard]] std::optional<LiveValue> decode_live(std::string_view data);
+[[nodiscard]] Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key);
+
+class Change {
+ public:
+  Change(Database& db, ProjectNo project, EpochState epochs)
+      : db_(db), project_(project), epochs_(epochs) {}
+
+  // What happened to the version that was there before.
+  enum class Old { kNone, kReplaced, kKept };  // kept: a snapshot still sees it, in history
+
+  // `born`: the epoch of the present version if the caller knows it (0: knows there is none);
+  // otherwise it is looked up when it matters.
+  Result<Old> put(std::string_view key, std::string_view payload,
+                  std::optional<Epoch> born = std::nullopt);
+  Result<Old> remove(std::string_view key, std::optional<Epoch> born = std::nullopt);
+
+  // Adds to the project's counters.
+  void count(std::int64_t bytes, std::int64_t inodes);
+
+  [[nodiscard]] rocksdb::WriteBatch& batch() { return batch_; }
+  Status commit();
+
+ private:
+  Result<Old> preserve(std::string_view key, std::optional<Epoch> born);
+
+  Database& db_;
+  ProjectNo project_;
+  EpochState epochs_;
+  CounterVector counters_{};
+  rocksdb::WriteBatch batch_;
+};
+
+// The value of `key` as of the end of epoch `at`; nullopt: it did not exist then.
+[[nodiscard]] Result<std::optional<std::string>> get_at(const Database& db, std::string_view key,
+                                                        Epoch at);
+
+[[nodiscard]] std::string change_key(ProjectNo project, Epoch epoch, std::string_view key);
+[[nodiscard]] std::string history_key(std::string_view key, Epoch last);
+
+}  // namespace projfs::meta
