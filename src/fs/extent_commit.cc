@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#include "fs/extent_commit.h"
+
+#include <algorithm>
+#include <map>
+
+#include "fs/project.h"
+
+namespace projfs::fs {
+namespace {
+
+using meta::kSegmentBytes;
+
+// The segments of the inode that exist in [first, last].
+Result<std::vector<std::uint64_t>> existing_segments(const Engine& engine, const Inode& inode,
+                                                     std::uint64_t first, std::uint64_t last) {
+  std::vector<std::uint64_t> found;
+  const auto project = inode.project->number();
+  const auto end = meta::seek_key(project, inode.ino, meta::Kind::kMap, last + 1);
+  const rocksdb::Slice upper(end);
+  const auto it = engine.db.scan(Family::kLive, &upper);
+  for (it->Seek(meta::seek_key(project, inode.ino, meta::Kind::kMap, first)); it->Valid();
+       it->Next()) {
+    meta::ParsedKey key;
+    if (meta::parse_key(it->key().ToStringView(), key)) found.push_back(key.number());
+  }
+  PROJFS_TRY(from_rocksdb(it->status(), "reading a file map"));
+  return found;
+}
+
+void apply_to(meta::ExtentList& list, std::uint64_t segment, const NewExtent& e) {
+  const auto base = segment * kSegmentBytes;
+  const auto begin = std::max(e.begin, base);
+  const auto end = std::min(e.end, base + kSegmentBytes);
+  const auto from = static_cast<std::uint32_t>(begin - base);
+  const auto to = static_cast<std::uint32_t>(end - base);
+  meta::Extent x{from, to - from, meta::ExtentKind::kChunk, 0, 0};
+  switch (e.kind) {
+    case PieceKind::kHole:
+      list.erase(from, to);
+      return;
+    case PieceKind::kZero:
+      x.kind = meta::ExtentKind::kZero;
+      break;
+    case PieceKind::kPrealloc:
+      x.kind = meta::ExtentKind::kPrealloc;
+      break;
+    default:
+      x.chunk = e.chunk;
+      x.chunk_offset = e.chunk_offset + static_cast<std::uint32_t>(begin - e.begin);
+  }
+  list.assign(x);
+}
+
+}  // namespace
+
+void count_references(const Engine& engine, meta::Change& change, const meta::ExtentList& before,
+                      const meta::ExtentList& after, bool kept) {
+  std::map<ChunkNo, std::int64_t> delta;
+  for (const auto& e : after.extents()) {
+    if (e.kind == meta::ExtentKind::kChunk) ++delta[e.chunk];
+  }
+  if (!kept) {
+    for (const auto& e : before.extents()) {
+      if (e.kind == meta::ExtentKind::kChunk) --delta[e.chunk];
+    }
+  }
+  for (const auto& [chunk, d] : delta) {
+    if (d != 0) engine.chunks.add_reference(change.batch(), chunk, d);
+  }
+}
+
+Status put_record(meta::Change& change, const Inode& inode, meta::InodeRecord& next) {
+  next.attr_floor = inode.last_seq;
+  PROJFS_TRY(
+      change.put(meta::inode_key(inode.project->number(), inode.ino), next.encode(), inode.born));
+  return {};
+}
+
+void committed(const Engine& engine, Inode& inode, meta::InodeRecord next) {
+  inode.record = std::move(next);
+  inode.born = inode.project->epochs().current;
+  inode.index_seq = engine.index_sync.position();
+}
+
+Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& state,
+                      std::span<const NewExtent> extents) {
+  const auto project = inode.project->number();
+  meta::Change change(engine.db, project, inode.project->epochs());
+
+  // Which extents touch which segment. Holes reach only segments that exist.
+  std::map<std::uint64_t, std::vector<const NewExtent*>> by_segment;
+  for (const auto& e : extents) {
+    const auto first = e.begin / kSegmentBytes;
+    const auto last = (e.end - 1) / kSegmentBytes;
+    if (e.kind == PieceKind::kHole) {
+      if (inode.record.allocated == 0) continue;
+      PROJFS_ASSIGN(const auto present, existing_segments(engine, inode, first, last));
+      for (const auto s : present) by_segment[s].push_back(&e);
+    } else {
+      for (auto s = first; s <= last; ++s) by_segment[s].push_back(&e);
+    }
+  }
+  for (const auto& [segment, parts] : by_segment) {
+    meta::ExtentList before;
+    std::optional<meta::Epoch> born = 0;
+    const auto key = meta::map_key(project, inode.ino, segment);
+    if (inode.record.allocated != 0) {
+      PROJFS_ASSIGN(const auto live, meta::get_live(engine.db, key));
+      if (live) {
+        auto list = meta::ExtentList::decode(live->payload);
+        if (!list) return fail(EIO, "a file map segment does not decode");
+        before = std::move(*list);
+        born = live->born;
+      }
+    }
+    auto after = before;
+    for (const auto* e : parts) apply_to(after, segment, *e);
+    if (after == before) continue;
+    Result<meta::Change::Old> old = meta::Change::Old::kNone;
+    if (after.empty()) {
+      old = change.remove(key, born);
+    } else {
+      old = change.put(key, after.encode(), born);
+    }
+    PROJFS_TRY(old);
+    count_references(engine, change, before, after, *old == meta::Change::Old::kKept);
+  }
+
+  auto next = inode.record;
+  next.size = state.size;
+  next.allocated = state.allocated;
+  next.data_floor = state.seq;
+  next.flags &= ~static_cast<std::uint32_t>(meta::InodeRecord::kSparse);
+  if (state.sparse) next.flags |= meta::InodeRecord::kSparse;
+  PROJFS_TRY(put_record(change, inode, next));
+  change.count(static_cast<std::int64_t>(state.allocated) -
+                   static_cast<std::int64_t>(inode.record.allocated),
+               0);
+  PROJFS_TRY(change.commit());
+  inode.record = std::move(next);
+  inode.born = inode.project->epochs().current;
+  return {};
+}
+
+}  // namespace projfs::fs

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "fs/project.h"
+
+namespace projfs::fs {
+namespace {
+
+constexpr Ino kInoReservation = 1024;
+
+bool add_within(std::atomic<std::uint64_t>& used, std::uint64_t amount, std::uint64_t limit) {
+  auto now = used.load(std::memory_order_relaxed);
+  do {
+    if (amount > limit || now > limit - amount) return amount == 0;
+  } while (!used.compare_exchange_weak(now, now + amount, std::memory_order_relaxed));
+  return true;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo number) {
+  std::shared_ptr<Project> self(new Project());
+  self->number_ = number;
+  PROJFS_ASSIGN(const auto data, db.get(Family::kSystem, meta::project_key(number)));
+  if (!data) return fail(ENOENT, "no project has the number " + std::to_string(number));
+  auto record = meta::ProjectRecord::decode(*data);
+  if (!record) {
+    return fail(EIO, "the record of project number " + std::to_string(number) + " does not decode");
+  }
+  self->record_ = std::move(*record);
+  self->quota_bytes_ = self->record_.quota.bytes;
+  self->quota_inodes_ = self->record_.quota.inodes;
+
+  PROJFS_ASSIGN(const auto counters, db.get(Family::kCounters, meta::usage_key(number)));
+  if (counters) {
+    const auto values = decode_counters(*counters);
+    if (!values) return fail(EIO, "the counters of project " + self->id() + " do not decode");
+    self->used_bytes_ = static_cast<std::uint64_t>((*values)[meta::kUsedBytes]);
+    self->used_inodes_ = static_cast<std::uint64_t>((*values)[meta::kUsedInodes]);
+  }
+  PROJFS_ASSIGN(const auto reserved, db.get(Family::kSystem, meta::project_ino_key(number)));
+  self->reserved_ino_ = reserved ? Reader(*reserved).varint() : kRootIno + 1;
+  self->next_ino_ = self->reserved_ino_;
+
+  const auto begin = meta::key_of(number, 0, meta::Kind::kOrphan);
+  const auto end = meta::end_key(number, 0, meta::Kind::kOrphan);
+  const rocksdb::Slice upper(end);
+  const auto it = db.scan(Family::kLive, &upper);
+  for (it->Seek(begin); it->Valid(); it->Next()) {
+    meta::ParsedKey key;
+    if (meta::parse_key(it->key().ToStringView(), key)) self->orphans_.insert(key.number());
+  }
+  PROJFS_TRY(from_rocksdb(it->status(), "reading the orphans of project " + self->id()));
+  self->orphan_count_ = self->orphans_.size();
+  return self;
+}
+
+bool Project::charge(std::uint64_t bytes, std::uint64_t inodes) {
+  if (bytes != 0 && !add_within(used_bytes_, bytes, quota_bytes_.load(std::memory_order_relaxed)))
+    return false;
+  if (inodes != 0 &&
+      !add_within(used_inodes_, inodes, quota_inodes_.load(std::memory_order_relaxed))) {
+    used_bytes_ -= bytes;
+    return false;
+  }
+  return true;
+}
+
+void Project::refund(std::uint64_t bytes, std::uint64_t inodes) {
+  if (bytes != 0) used_bytes_ -= bytes;
+  if (inodes != 0) used_inodes_ -= inodes;
+}
+
+Quota Project::quota() const {
+  const std::lock_guard lock(record_mutex_);
+  return record_.quota;
+}
+
+Status Project::set_quota(Database& db, const Quota& quota) {
+  const std::lock_guard lock(record_mutex_);
+  auto next = record_;
+  next.quota = quota;
+  rocksdb::WriteBatch batch;
+  batch.Put(db.family(Family::kSystem), meta::project_key(number_), next.encode());
+  PROJFS_TRY(db.commit(batch, true));
+  record_.quota = quota;
+  quota_bytes_ = quota.bytes;
+  quota_inodes_ = quota.inodes;
+  return {};
+}
+
+Status Project::close_epoch(Database& db, bool snapshot) {
+  const std::unique_lock alone(quiesce);
+  const std::lock_guard lock(record_mutex_);
+  auto next = record_;
+  if (snapshot) next.last_snapshot = next.epoch;
+  ++next.epoch;
+  rocksdb::WriteBatch batch;
+  batch.Put(db.family(Family::kSystem), meta::project_key(number_), next.encode());
+  PROJFS_TRY(db.commit(batch));
+  record_.epoch = next.epoch;
+  record_.last_snapshot = next.last_snapshot;
+  return {};
+}
+
+Result<Ino> Project::next_ino(Database& db) {
+  const std::lock_guard lock(ino_mutex_);
+  if (next_ino_ == reserved_ino_) {
+    // Committed before any batch that uses one of these numbers, so it is durable before them too.
+    std::string value;
+    put_varint(value, reserved_ino_ + kInoReservation);
+    rocksdb::WriteBatch batch;
+    batch.Put(db.family(Family::kSystem), meta::project_ino_key(number_), value);
+    PROJFS_TRY(db.commit(batch));
+    reserved_ino_ += kInoReservation;
+  }
+  return next_ino_++;
+}
+
+void Project::add_orphan(Ino ino) {
+  const std::lock_guard lock(orphan_mutex_);
+  orphans_.insert(ino);
+  orphan_count_ = orphans_.size();
+}
+
+void Project::remove_orphan(Ino ino) {
+  const std::lock_guard lock(orphan_mutex_);
+  orphans_.erase(ino);
+  orphan_count_ = orphans_.size();
+}
+
+bool Project::is_orphan(Ino ino) const {
+  if (orphan_count_.load(std::memory_order_relaxed) == 0) return false;
+  const std::lock_guard lock(orphan_mutex_);
+  return orphans_.contains(ino);
+}
+
+std::vector<Ino> Project::orphans() const {
+  const std::lock_guard lock(orphan_mutex_);
+  return {orphans_.begin(), orphans_.end()};
+}
+
+}  // namespace projfs::fs

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+//
+// What all volumes' operations need to know of one project: its number, quota and use, epoch, free
+// inode numbers, and the inodes without a name.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_set>
+#include <vector>
+
+#include "meta/change.h"
+#include "meta/project_record.h"
+#include "projfs/database.h"
+#include "projfs/volume.h"
+
+namespace projfs::fs {
+
+class Project {
+ public:
+  // Reads the project's record, counters and orphan list. ENOENT: no such number.
+  static Result<std::shared_ptr<Project>> load(Database& db, meta::ProjectNo number);
+
+  [[nodiscard]] meta::ProjectNo number() const { return number_; }
+  [[nodiscard]] const std::string& id() const { return record_.id; }
+  [[nodiscard]] const meta::ProjectRecord& record() const { return record_; }
+  [[nodiscard]] std::uint64_t name_seed() const { return record_.name_seed; }
+  [[nodiscard]] const std::string& dedup_key() const { return record_.dedup_key; }
+
+  // --- quota ---
+  // Reserves what an operation will use, exactly and at once: false (and nothing reserved) if it
+  // would exceed the quota. Amounts given back are plain subtractions and cannot fail.
+  [[nodiscard]] bool charge(std::uint64_t bytes, std::uint64_t inodes);
+  void refund(std::uint64_t bytes, std::uint64_t inodes);
+  // Counts what was charged before a restart, whatever the quota says now.
+  void adopt(std::uint64_t bytes) { used_bytes_ += bytes; }
+  [[nodiscard]] Usage usage() const { return {used_bytes_.load(), used_inodes_.load(), 0}; }
+  [[nodiscard]] Quota quota() const;
+  Status set_quota(Database& db, const Quota& quota);
+
+  // --- epochs ---
+  // Held shared by every change while it is built and committed, alone to close an epoch.
+  std::shared_mutex quiesce;
+  [[nodiscard]] meta::EpochState epochs() const { return {record_.epoch, record_.last_snapshot}; }
+  // Ends the current epoch, keeping it readable if `snapshot`. O(1).
+  Status close_epoch(Database& db, bool snapshot);
+
+  // --- inode numbers ---
+  // A number never used before, also not by an operation that a crash undid.
+  Result<Ino> next_ino(Database& db);
+
+  // --- inodes without a name ---
+  std::mutex rename_mutex;  // held by renames between directories: the tree's shape
+  void add_orphan(Ino ino);
+  void remove_orphan(Ino ino);
+  [[nodiscard]] bool is_orphan(Ino ino) const;
+  [[nodiscard]] std::vector<Ino> orphans() const;
+
+ private:
+  Project() = default;
+
+  meta::ProjectNo number_ = 0;
+  meta::ProjectRecord record_;
+  mutable std::mutex record_mutex_;  // of changes of record_ (quota; epoch also under quiesce)
+
+  std::atomic<std::uint64_t> used_bytes_{0}, used_inodes_{0};
+  std::atomic<std::uint64_t> quota_bytes_{kUnlimited}, quota_inodes_{kUnlimited};
+
+  std::mutex ino_mutex_;
+  Ino next_ino_ = 0;
+  Ino reserved_ino_ = 0;
+
+  mutable std::mutex orphan_mutex_;
+  std::atomic<std::size_t> orphan_count_{0};
+  std::unordered_set<Ino> orphans_;
+};
+
+}  // namespace projfs::fs

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include <linux/fs.h>
+#include <sys/stat.h>
+
+#include "fs/locking.h"
+#include "fs/project_volume.h"
+
+namespace projfs::fs {
+
+// REQUIRES: rename_mutex, so that no directory changes its parent meanwhile.
+Result<bool> ProjectVolume::is_within(Ino dir, Ino ancestor) const {
+  for (Ino at = dir; at != kRootIno;) {
+    if (at == ancestor) return true;
+    PROJFS_ASSIGN(const auto here, inode(at));
+    const std::shared_lock lock(here->mutex);
+    at = here->record.parent;
+    if (at == 0) return false;  // removed meanwhile
+  }
+  return ancestor == kRootIno;
+}
+
+Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
+                             std::string_view new_name, unsigned flags) {
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
+      flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+    return fail(EINVAL);
+  const bool exchange = (flags & RENAME_EXCHANGE) != 0;
+  PROJFS_TRY(check_name(name));
+  PROJFS_TRY(check_name(new_name));
+  PROJFS_ASSIGN(const auto from, directory(parent));
+  PROJFS_ASSIGN(const auto to, directory(new_parent));
+  std::unique_lock<std::mutex> tree;
+  if (parent != new_parent) tree = std::unique_lock(project_->rename_mutex);
+
+  Ino orphaned = 0;
+  while (true) {
+    PROJFS_ASSIGN(const auto entry, find_entry(parent, name));
+    PROJFS_ASSIGN(const auto other, find_entry(new_parent, new_name));
+    if (!entry) return fail(ENOENT);
+    if (other && (flags & RENAME_NOREPLACE) != 0) return fail(EEXIST);
+    if (!other && exchange) return fail(ENOENT);
+    PROJFS_ASSIGN(const auto source, inode(entry->ino));
+    InodePtr target;
+    if (other) {
+      PROJFS_ASSIGN(target, inode(other->ino));
+    }
+    if (parent != new_parent) {
+      if (S_ISDIR(source->record.mode)) {
+        PROJFS_ASSIGN(const bool loop, is_within(new_parent, source->ino));
+        if (loop) return fail(EINVAL);
+      }
+      if (exchange && S_ISDIR(target->record.mode)) {
+        PROJFS_ASSIGN(const bool loop, is_within(parent, target->ino));
+        if (loop) return fail(EINVAL);
+      }
+    }
+    const std::shared_lock quiesce(project_->quiesce);
+    const InodeLocks locks({from, to, source, target});
+    PROJFS_ASSIGN(const auto entry_again, find_entry(parent, name));
+    PROJFS_ASSIGN(const auto other_again, find_entry(new_parent, new_name));
+    const auto same = [](const std::optional<Entry>& a, const std::optional<Entry>& b) {
+      return a.has_value() == b.has_value() && (!a || a->ino == b->ino);
+    };
+    if (!same(entry, entry_again) || !same(other, other_again)) continue;
+    if (to->gone || to->record.nlink == 0) return fail(ENOENT);
+    if (target == source) return {};  // two names of one file: both stay
+
+    const bool source_is_dir = S_ISDIR(source->record.mode);
+    const bool target_is_dir = target && S_ISDIR(target->record.mode);
+    if (target && !exchange) {
+      if (source_is_dir && !target_is_dir) return fail(ENOTDIR);
+      if (!source_is_dir && target_is_dir) return fail(EISDIR);
+      if (target_is_dir && target->record.entries != 0) return fail(ENOTEMPTY);
+    }
+
+    auto change = this->change();
+    auto next_from = from->record;
+    auto next_to = to->record;
+    auto& to_record = from == to ? next_from : next_to;
+    auto next_source = source->record;
+    std::optional<meta::InodeRecord> next_target;
+    if (target) next_target = target->record;
+    const auto time = now();
+    next_from.mtime = next_from.ctime = time;
+    to_record.mtime = to_record.ctime = time;
+    next_source.ctime = time;
+    if (next_target) next_target->ctime = time;
+
+    const auto source_key = key_of_entry(parent, name);
+    PROJFS_TRY(change.put(key_of_entry(new_parent, new_name),
+                          format_entry(source->ino, source->record.mode)));
+    if (exchange) {
+      PROJFS_TRY(change.put(source_key, format_entry(target->ino, target->record.mode)));
+      if (source_is_dir && !target_is_dir) --next_from.nlink, ++to_record.nlink;
+      if (!source_is_dir && target_is_dir) ++next_from.nlink, --to_record.nlink;
+      if (target_is_dir) next_target->parent = parent;
+    } else {
+      PROJFS_TRY(change.remove(source_key));
+      --next_from.entries;
+      if (!target) ++to_record.entries;
+      if (source_is_dir) {
+        --next_from.nlink;
+        if (!target) ++to_record.nlink;
+      }
+      if (target) PROJFS_TRY(drop_link(change, *target, *next_target));
+    }
+    if (source_is_dir) next_source.parent = new_parent;
+
+    PROJFS_TRY(put_record(change, *from, next_from));
+    if (from != to) PROJFS_TRY(put_record(change, *to, next_to));
+    PROJFS_TRY(put_record(change, *source, next_source));
+    if (target) PROJFS_TRY(put_record(change, *target, *next_target));
+    PROJFS_TRY(change.commit());
+    committed(engine_, *from, std::move(next_from));
+    if (from != to) committed(engine_, *to, std::move(next_to));
+    committed(engine_, *source, std::move(next_source));
+    if (target) {
+      committed(engine_, *target, std::move(*next_target));
+      if (target->record.nlink == 0) {
+        project_->add_orphan(target->ino);
+        orphaned = target->ino;
+      }
+    }
+    break;
+  }
+  if (orphaned != 0 && kernel_ == nullptr) return reclaim(orphaned);
+  return {};
+}
+
+}  // namespace projfs::fs
