@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+//
+// The Store on a local directory: puts the layers together. Split by theme: open_store.cc (making,
+// opening, replay), projects.cc (the project table), maintenance.cc (background work),
+// store_status.cc, check.cc.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "fs/engine.h"
+#include "fs/ingester.h"
+#include "fs/project_volume.h"
+#include "host/store_identity.h"
+#include "projfs/store.h"
+
+namespace projfs::host {
+
+class LocalStore final : public Store {
+ public:
+  static Result<std::unique_ptr<LocalStore>> open(const std::string& directory,
+                                                  const Options& options);
+  ~LocalStore() override;
+
+  Result<ProjectInfo> create(const ProjectSpec& spec) override;
+  Status destroy(std::string_view id) override;
+  Result<std::vector<ProjectInfo>> list() override;
+  Result<ProjectInfo> show(std::string_view id) override;
+  Status set_quota(std::string_view id, const Quota& quota) override;
+  Result<std::shared_ptr<Volume>> volume(std::string_view id) override;
+
+  Result<StoreStatus> status() override;
+  [[nodiscard]] StoreStats stats() const override;
+  Status ingest_all() override { return ingester_->ingest_all(); }
+  Status sync() override;
+  Status collect_garbage() override;
+  Result<CheckReport> check(bool read_data, const std::function<void(double)>& progress) override;
+
+ private:
+  using ProjectPtr = std::shared_ptr<fs::Project>;
+  struct Staged {  // a record that replay found still needed
+    StageRecord record;
+    StageSeq seq;
+    StageRef ref;
+  };
+
+  LocalStore(std::string directory, const Options& options)
+      : directory_(std::move(directory)), options_(options) {}
+
+  Status recover(const std::vector<Staged>& staged);
+  Result<bool> still_needed(const StageRecord& record, StageSeq seq);
+  Result<ProjectPtr> find(std::string_view id);
+  Result<ProjectPtr> load(meta::ProjectNo number);  // REQUIRES: table_mutex_
+  [[nodiscard]] ProjectInfo info(const fs::Project& project) const;
+
+  void maintain();
+  Status maintain_once();
+  Result<bool> purge_some();  // records of destroyed projects; true: more to do
+  Status purge_records(meta::ProjectNo number, bool& more);
+
+  const std::string directory_;
+  const Options options_;
+  StoreIdentity identity_;
+  StoreLock lock_;
+
+  // In the order of construction: each uses those above it.
+  std::unique_ptr<Database> db_;
+  std::unique_ptr<ChunkStore> chunks_;
+  std::unique_ptr<Stage> stage_;
+  std::unique_ptr<fs::InodeCache> inodes_;
+  std::unique_ptr<fs::SpaceGauge> space_;
+  std::unique_ptr<fs::IndexSync> index_sync_;
+  std::unique_ptr<fs::Engine> engine_;
+  std::unique_ptr<fs::Ingester> ingester_;
+
+  std::mutex table_mutex_;
+  std::map<meta::ProjectNo, ProjectPtr> projects_;  // those in memory
+  std::map<meta::ProjectNo, std::weak_ptr<fs::ProjectVolume>> volumes_;
+
+  std::mutex maintenance_mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::vector<std::shared_ptr<fs::ProjectVolume>> opened_;  // orphans of before to be reclaimed
+  std::thread maintenance_;
+};
+
+}  // namespace projfs::host

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+//
+// Background work: making acknowledged changes durable now and then, giving back the space of what
+// was deleted. Sleeps while there is nothing to do.
+#include <pthread.h>
+
+#include "fs/extent_commit.h"
+#include "host/local_store.h"
+#include "meta/extent_list.h"
+#include "projfs/log.h"
+
+namespace projfs::host {
+namespace {
+
+constexpr std::size_t kCollectChunks = 4096;
+constexpr double kDeadShare = 0.5;  // a pack with more dead than this is worth rewriting
+constexpr std::size_t kPurgeRecords = 2048;
+
+}  // namespace
+
+LocalStore::~LocalStore() {
+  {
+    const std::lock_guard lock(maintenance_mutex_);
+    stopping_ = true;
+    opened_.clear();
+  }
+  wake_.notify_all();
+  if (maintenance_.joinable()) maintenance_.join();
+  ingester_.reset();
+  if (stage_ && db_ && engine_) {
+    if (const auto s = sync(); !s) log::error("closing {}: {}", directory_, s.error().describe());
+  }
+}
+
+Status LocalStore::sync() {
+  PROJFS_TRY(stage_->sync_all());
+  return index_sync_->sync();
+}
+
+void LocalStore::maintain() {
+  pthread_setname_np(pthread_self(), "maintain");
+  // With syncing off the rest still wants a look now and then.
+  const auto period =
+      std::chrono::milliseconds(options_.sync_every_ms != 0 ? options_.sync_every_ms : 5000);
+  std::unique_lock lock(maintenance_mutex_);
+  while (!stopping_) {
+    wake_.wait_for(lock, period);
+    if (stopping_) break;
+    auto opened = std::move(opened_);
+    opened_.clear();
+    lock.unlock();
+    for (const auto& volume : opened) volume->reclaim_orphans();
+    opened.clear();
+    if (const auto s = maintain_once(); !s) {
+      log::error("{}: background work failed and will be tried again: {}", directory_,
+                 s.error().describe());
+    }
+    lock.lock();
+  }
+}
+
+Status LocalStore::maintain_once() {
+  if (options_.sync_every_ms != 0) PROJFS_TRY(sync());
+  space_->refresh();
+  const auto stopping = [this] {
+    const std::lock_guard lock(maintenance_mutex_);
+    return stopping_;
+  };
+  while (!stopping()) {
+    PROJFS_ASSIGN(const bool more, purge_some());
+    if (!more) break;
+  }
+  while (!stopping()) {
+    PROJFS_ASSIGN(const bool more, chunks_->collect(kCollectChunks));
+    if (!more) break;
+  }
+  while (!stopping()) {
+    PROJFS_ASSIGN(const bool more, chunks_->compact(kDeadShare));
+    if (!more) break;
+  }
+  return {};
+}
+
+Status LocalStore::collect_garbage() {
+  for (bool more = true; more;) {
+    PROJFS_ASSIGN(more, purge_some());
+  }
+  for (bool more = true; more;) {
+    PROJFS_ASSIGN(more, chunks_->collect(kCollectChunks));
+  }
+  for (bool more = true; more;) {
+    PROJFS_ASSIGN(more, chunks_->compact(0.1));
+  }
+  return {};
+}
+
+Result<bool> LocalStore::purge_some() {
+  const auto it = db_->scan(Family::kSystem);
+  it->Seek("project.dead/");
+  if (!it->Valid() || !it->key().starts_with("project.dead/")) {
+    PROJFS_TRY(from_rocksdb(it->status(), "looking for destroyed projects"));
+    return false;
+  }
+  auto name = it->key().ToStringView();
+  name.remove_prefix(std::string_view("project.dead/").size());
+  bool more = true;
+  PROJFS_TRY(purge_records(Reader(name).be64(), more));
+  return true;
+}
+
+// Drops the chunk references of some records together with the records; the last step removes the
+// rest of the project with range deletions. A crash in between resumes where it was.
+Status LocalStore::purge_records(meta::ProjectNo number, bool& more) {
+  const auto begin = meta::project_prefix(number);
+  const auto end = meta::project_prefix(number + 1);
+  const rocksdb::Slice upper(end);
+  for (const Family family : {Family::kLive, Family::kHistory}) {
+    meta::Change change(*db_, number, {});
+    std::size_t seen = 0;
+    std::string last;
+    const auto it = db_->scan(family, &upper);
+    for (it->Seek(begin); it->Valid() && seen < kPurgeRecords; it->Next(), ++seen) {
+      last = it->key().ToString();
+      meta::ParsedKey key;
+      if (!meta::parse_key(last, key) || key.kind != meta::Kind::kMap) continue;
+      const auto live = meta::decode_live(it->value().ToStringView());
+      const auto list = live ? meta::ExtentList::decode(live->payload) : std::nullopt;
+      if (!list) {
+        log::error(
+            "a file map segment of destroyed project number {} does not decode; its chunks "
+            "stay until the next check",
+            number);
+        continue;
+      }
+      fs::count_references(*engine_, change, *list, {}, false);
+    }
+    PROJFS_TRY(from_rocksdb(it->status(), "removing a destroyed project"));
+    if (seen != 0) {
+      last.push_back('\0');  // just after the last one seen
+      change.batch().DeleteRange(db_->family(family), begin, last);
+      return db_->commit(change.batch());
+    }
+  }
+  rocksdb::WriteBatch batch;
+  batch.DeleteRange(db_->family(Family::kChanges), begin, end);
+  batch.Delete(db_->family(Family::kCounters), meta::usage_key(number));
+  batch.Delete(db_->family(Family::kSystem), meta::project_ino_key(number));
+  batch.Delete(db_->family(Family::kSystem), meta::project_dead_key(number));
+  more = false;
+  return db_->commit(batch);
+}
+
+}  // namespace projfs::host

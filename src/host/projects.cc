@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+//
+// The project table: creation, look-up, quota, destruction.
+#include <sys/stat.h>
+#include <algorithm>
+#include <ctime>
+
+#include "host/local_store.h"
+#include "meta/change.h"
+#include "meta/project_record.h"
+
+namespace projfs {
+
+bool is_project_id(std::string_view id) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  if (id.empty() || id.size() > 63 || !plain(id[0])) return false;
+  return std::all_of(id.begin(), id.end(),
+                     [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; });
+}
+
+namespace host {
+namespace {
+
+constexpr Family kTable = Family::kSystem;
+
+Status check_id(std::string_view id) {
+  if (is_project_id(id)) return {};
+  return fail(EINVAL, "\"" + std::string(id) +
+                          "\" is no project id: use 1 to 63 of a-z, 0-9, '.', '_' and '-', "
+                          "beginning with a letter or digit");
+}
+
+}  // namespace
+
+Result<LocalStore::ProjectPtr> LocalStore::load(meta::ProjectNo number) {
+  if (const auto it = projects_.find(number); it != projects_.end()) return it->second;
+  PROJFS_ASSIGN(auto project, fs::Project::load(*db_, number));
+  projects_.emplace(number, project);
+  return project;
+}
+
+Result<LocalStore::ProjectPtr> LocalStore::find(std::string_view id) {
+  PROJFS_TRY(check_id(id));
+  const std::lock_guard lock(table_mutex_);
+  PROJFS_ASSIGN(const auto number, db_->get(kTable, meta::project_id_key(id)));
+  if (!number) return fail(ENOENT, "there is no project " + std::string(id));
+  return load(Reader(*number).be64());
+}
+
+ProjectInfo LocalStore::info(const fs::Project& project) const {
+  const auto& r = project.record();
+  ProjectInfo out;
+  out.number = project.number();
+  out.id = r.id;
+  out.created_ns = r.created_ns;
+  out.generation = r.generation;
+  out.epoch = project.epochs().current;
+  out.uid = r.uid;
+  out.gid = r.gid;
+  out.dedup = r.dedup;
+  out.quota = project.quota();
+  out.usage = project.usage();
+  return out;
+}
+
+Result<ProjectInfo> LocalStore::create(const ProjectSpec& spec) {
+  PROJFS_TRY(check_id(spec.id));
+  if (!space_->has_room(kBlock)) {
+    return fail(ENOSPC, "the store's disk is full down to the reserve: no project can be made");
+  }
+  const std::lock_guard lock(table_mutex_);
+  PROJFS_ASSIGN(const auto taken, db_->get(kTable, meta::project_id_key(spec.id)));
+  if (taken) return fail(EEXIST, "there is a project " + spec.id + " already");
+  PROJFS_ASSIGN(const auto next, db_->get(kTable, meta::kProjectNextKey));
+  const meta::ProjectNo number = next ? Reader(*next).varint() : 1;
+
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  meta::ProjectRecord record;
+  record.id = spec.id;
+  record.created_ns = now.tv_sec * 1000000000ll + now.tv_nsec;
+  record.uid = spec.uid;
+  record.gid = spec.gid;
+  record.dedup = spec.dedup;
+  record.quota = spec.quota;
+  record.name_seed = Reader(random_bytes(8)).le64();
+  if (spec.dedup == DedupMode::kProject) record.dedup_key = random_bytes(32);
+
+  meta::InodeRecord root;
+  root.mode = S_IFDIR | (spec.root_mode & 07777);
+  root.nlink = 2;
+  root.uid = spec.uid;
+  root.gid = spec.gid;
+  root.parent = kRootIno;
+  root.atime = root.mtime = root.ctime = root.btime = now;
+
+  meta::Change change(*db_, number, {});
+  auto& batch = change.batch();
+  std::string key, value;
+  put_be64(value, number);
+  batch.Put(db_->family(kTable), meta::project_id_key(spec.id), value);
+  batch.Put(db_->family(kTable), meta::project_key(number), record.encode());
+  value.clear();
+  put_varint(value, number + 1);
+  batch.Put(db_->family(kTable),
+            rocksdb::Slice(meta::kProjectNextKey.data(), meta::kProjectNextKey.size()), value);
+  PROJFS_TRY(change.put(meta::inode_key(number, kRootIno), root.encode(), 0));
+  change.count(0, 1);
+  PROJFS_TRY(change.commit());
+  PROJFS_TRY(index_sync_->sync());
+  PROJFS_ASSIGN(const auto project, load(number));
+  return info(*project);
+}
+
+Status LocalStore::destroy(std::string_view id) {
+  PROJFS_ASSIGN(const auto project, find(id));
+  const auto number = project->number();
+  {
+    const std::lock_guard lock(table_mutex_);
+    if (!volumes_[number].expired()) {
+      return fail(EBUSY, "project " + std::string(id) + " is in use: unmount it first");
+    }
+    rocksdb::WriteBatch batch;
+    batch.Delete(db_->family(kTable), meta::project_id_key(id));
+    batch.Delete(db_->family(kTable), meta::project_key(number));
+    batch.Put(db_->family(kTable), meta::project_dead_key(number), {});
+    PROJFS_TRY(db_->commit(batch, true));
+    projects_.erase(number);
+    volumes_.erase(number);
+  }
+  for (const auto& inode : inodes_->take_project(number)) {
+    const std::unique_lock lock(inode->mutex);
+    inode->gone = true;
+    for (const auto& ref : inode->staged) stage_->release(ref);
+    engine_->counters.staged_records -= inode->staged.size();
+    inode->staged.clear();
+    inode->staged_bytes = 0;
+    inode->overlay = {};
+  }
+  wake_.notify_all();
+  return {};
+}
+
+Result<std::vector<ProjectInfo>> LocalStore::list() {
+  std::vector<ProjectInfo> out;
+  const std::string begin = "project.id/", end = "project.id0";
+  const rocksdb::Slice upper(end);
+  const auto it = db_->scan(kTable, &upper);
+  for (it->Seek(begin); it->Valid(); it->Next()) {
+    const auto number = Reader(it->value().ToStringView()).be64();
+    const std::lock_guard lock(table_mutex_);
+    const auto project = load(number);
+    if (!project) {
+      if (project.error().code == ENOENT) continue;  // destroyed meanwhile
+      return tl::unexpected<Error>(project.error());
+    }
+    out.push_back(info(**project));
+  }
+  PROJFS_TRY(from_rocksdb(it->status(), "listing projects"));
+  return out;
+}
+
+Result<ProjectInfo> LocalStore::show(std::string_view id) {
+  PROJFS_ASSIGN(const auto project, find(id));
+  return info(*project);
+}
+
+Status LocalStore::set_quota(std::string_view id, const Quota& quota) {
+  PROJFS_ASSIGN(const auto project, find(id));
+  return project->set_quota(*db_, quota);
+}
+
+Result<std::shared_ptr<Volume>> LocalStore::volume(std::string_view id) {
+  PROJFS_ASSIGN(const auto project, find(id));
+  std::shared_ptr<fs::ProjectVolume> made;
+  {
+    const std::lock_guard lock(table_mutex_);
+    if (!projects_.contains(project->number())) {
+      return fail(ENOENT, "project " + std::string(id) + " has just been destroyed");
+    }
+    auto& slot = volumes_[project->number()];
+    if (auto present = slot.lock()) return std::static_pointer_cast<Volume>(present);
+    made = std::make_shared<fs::ProjectVolume>(*engine_, project);
+    slot = made;
+  }
+  if (!project->orphans().empty()) {
+    const std::lock_guard lock(maintenance_mutex_);
+    opened_.push_back(made);
+    wake_.notify_all();
+  }
+  return std::static_pointer_cast<Volume>(made);
+}
+
+}  // namespace host
+}  // namespace projfs
