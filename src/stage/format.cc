@@ -23,20 +23,21 @@ T get(const std::uint8_t* at) {
 }
 
 bool known(std::uint8_t op) {
-  return op == kBegin || op == kAnchor ||
-         (op >= static_cast<std::uint8_t>(StageOp::kWrite) &&
-          op <= static_cast<std::uint8_t>(StageOp::kZero));
+  return op == kBegin || (op >= static_cast<std::uint8_t>(StageOp::kWrite) &&
+                          op <= static_cast<std::uint8_t>(StageOp::kZero));
 }
 
 }  // namespace
 
-HeaderImage encode_header(Generation generation) {
+HeaderImage encode_header(const SegmentHeader& header) {
   HeaderImage out{};
   put(out.data(), kHeaderMagic);
   put(out.data() + 8, kFormatVersion);
   put(out.data() + 12, std::uint32_t{0});
-  put(out.data() + 16, generation);
-  put(out.data() + 24, XXH3_64bits(out.data(), 24));
+  put(out.data() + 16, header.generation);
+  put(out.data() + 24, header.nonce);
+  put(out.data() + 32, header.durable);
+  put(out.data() + 40, XXH3_64bits(out.data(), 40));
   return out;
 }
 
@@ -49,15 +50,17 @@ DecodedHeader decode_header(Bytes image) {
     out.state = State::kNewer;
     return out;
   }
-  if (out.version == 0 || get<std::uint64_t>(image.data() + 24) != XXH3_64bits(image.data(), 24)) {
+  if (out.version == 0 || get<std::uint64_t>(image.data() + 40) != XXH3_64bits(image.data(), 40)) {
     return out;
   }
   out.state = State::kValid;
-  out.generation = get<std::uint64_t>(image.data() + 16);
+  out.header.generation = get<std::uint64_t>(image.data() + 16);
+  out.header.nonce = get<std::uint64_t>(image.data() + 24);
+  out.header.durable = get<std::uint64_t>(image.data() + 32);
   return out;
 }
 
-void encode_record(const RecordHeader& header, Generation generation, RecordImage& out) {
+void encode_record(const RecordHeader& header, std::uint64_t nonce, RecordImage& out) {
   auto* p = out.data();
   put(p, kRecordMagic);
   p[2] = header.op;
@@ -69,14 +72,14 @@ void encode_record(const RecordHeader& header, Generation generation, RecordImag
   put(p + 32, header.offset);
   put(p + 40, header.time_ns);
   put(p + 48, header.word);
-  put(p + 56, XXH3_64bits_withSeed(p, 56, generation));
+  put(p + 56, XXH3_64bits_withSeed(p, 56, nonce));
 }
 
-std::optional<RecordHeader> decode_record(Bytes image, Generation generation) {
+std::optional<RecordHeader> decode_record(Bytes image, std::uint64_t nonce) {
   if (image.size() < kRecordHeaderBytes) return std::nullopt;
   const auto* p = image.data();
   if (get<std::uint16_t>(p) != kRecordMagic) return std::nullopt;
-  if (get<std::uint64_t>(p + 56) != XXH3_64bits_withSeed(p, 56, generation)) return std::nullopt;
+  if (get<std::uint64_t>(p + 56) != XXH3_64bits_withSeed(p, 56, nonce)) return std::nullopt;
   RecordHeader h;
   h.op = p[2];
   h.flags = p[3];

@@ -56,7 +56,7 @@ Result<Stage::Appended> Lane::append(const StageRecord& record, Bytes data) {
 }
 
 bool Lane::fits(std::uint64_t bytes) const {
-  return current_ != nullptr && current_->end + bytes + kReserve <= current_->size;
+  return current_ != nullptr && current_->end + bytes <= current_->size;
 }
 
 Status Lane::append_locked(const StageRecord& record, Bytes data,
@@ -81,7 +81,7 @@ Status Lane::append_locked(const StageRecord& record, Bytes data,
       const auto part = piece(data, next);
       // Every piece but the last is a multiple of the alignment, so nothing has to be padded.
       const auto bytes = record_bytes(part.size());
-      if (position + bytes + kReserve > current_->size) break;
+      if (position + bytes > current_->size) break;
       RecordHeader header;
       header.op = static_cast<std::uint8_t>(record.op);
       header.flags = record.flags;
@@ -92,7 +92,7 @@ Status Lane::append_locked(const StageRecord& record, Bytes data,
       header.offset = record.offset + next * Stage::kMaxRecordData;
       header.time_ns = record.time_ns;
       header.word = part.empty() ? record.length : checksums[next];
-      encode_record(header, current_->generation, images[i]);
+      encode_record(header, current_->header.nonce, images[i]);
       buffers[used++] = {images[i].data(), images[i].size()};
       if (!part.empty()) buffers[used++] = {const_cast<std::uint8_t*>(part.data()), part.size()};
       out.refs.push_back({current_->slot, header.data_length, position, last});
@@ -147,7 +147,7 @@ Status Lane::rotate() {
   begin.offset = last_seq_.load(std::memory_order_relaxed);
   begin.word = durable_.load(std::memory_order_relaxed);
   RecordImage image;
-  encode_record(begin, segment->generation, image);
+  encode_record(begin, segment->header.nonce, image);
   if (auto written = segment->file->write(kRecordsStart, Bytes(image)); !written) {
     (void)pool_.forget(segment);
     return written;
@@ -160,28 +160,19 @@ Status Lane::rotate() {
   return {};
 }
 
-// Writes down that everything of the stream up to `durable` is durable or no longer needed.
-Status Lane::anchor(StageSeq durable) {
-  const std::lock_guard lock(mutex_);
-  if (current_ == nullptr || current_->end + kRecordHeaderBytes > current_->size)
-    PROJFS_TRY(rotate());
-  const Mark mark{current_, current_->end, current_->last_seq};
-  const auto before = last_seq_.load();
-  RecordHeader record;
-  record.op = kAnchor;
-  record.seq = ++seq_;
-  record.project = stream_.opening;
-  record.inode = stream_.lane;
-  record.word = durable;
-  RecordImage image;
-  encode_record(record, current_->generation, image);
-  if (auto written = current_->file->write(current_->end, Bytes(image)); !written) {
-    undo({mark}, before);
+// Writes down, in the header of `segment`, what is durable. REQUIRES: the turn; the segment and all
+// before it are durable or not needed.
+Status Lane::anchor(Segment& segment) {
+  auto header = segment.header;
+  header.durable = durable_.load();
+  if (auto written = write_header(*segment.file, header); !written) {
+    // A failed sync may also have lost records.
+    const std::lock_guard lock(mutex_);
+    segment.broken = true;
+    if (current_ == &segment) current_ = nullptr;
     return written;
   }
-  current_->end += kRecordHeaderBytes;
-  current_->last_seq = record.seq;
-  last_seq_.store(record.seq, std::memory_order_release);
+  anchored_ = header.durable;
   return {};
 }
 
@@ -214,13 +205,14 @@ Status Lane::sync() {
 }
 
 // Makes everything appended so far durable, except what is in the segments `except`, which nobody
-// needs. REQUIRES: the turn.
-Status Lane::sync_round(std::span<Segment* const> except) {
+// needs. `last` becomes the newest segment that this covers. REQUIRES: the turn.
+Status Lane::sync_round(std::span<Segment* const> except, Segment** last) {
   std::vector<std::pair<Segment*, std::uint64_t>> dirty;
   StageSeq target = 0;
   {
     const std::lock_guard lock(mutex_);
     target = last_seq_.load();
+    if (last != nullptr) *last = segments_.back();
     for (auto* segment : segments_) {
       if (contains(except, segment)) continue;
       if (segment->broken)
@@ -254,6 +246,11 @@ Lane::Candidates Lane::candidates() {
       out.current_end = segment->end;
     }
   }
+  // The last one carries what lets the others stand without their neighbours.
+  if (!out.released.empty() && out.released.back() == segments_.back() &&
+      out.released.size() < segments_.size()) {
+    out.released.pop_back();
+  }
   return out;
 }
 
@@ -280,14 +277,12 @@ Status Lane::retire(Candidates candidates) {
       if (!others) durable_.store(last_seq_.load(), std::memory_order_release);
     }
     if (released.empty()) return {};
-    // Replay accepts a chain with a link missing only if a durable record says that all before it
+    // Replay accepts a chain with a link missing only if a durable header says that all before it
     // was durable, or not needed.
     if (others && anchored_ < newest) {
-      PROJFS_TRY(sync_round(released));
-      const auto durable = durable_.load();
-      PROJFS_TRY(anchor(durable));
-      PROJFS_TRY(sync_round(released));
-      anchored_ = durable;
+      Segment* last = nullptr;
+      PROJFS_TRY(sync_round(released, &last));
+      PROJFS_TRY(anchor(*last));
     }
     {
       const std::lock_guard lock(mutex_);

@@ -50,8 +50,8 @@ class Lane {
   void undo(const std::vector<Mark>& marks, StageSeq last_seq);
   [[nodiscard]] bool fits(std::uint64_t bytes) const;
   Status rotate();
-  Status anchor(StageSeq durable);
-  Status sync_round(std::span<Segment* const> except);
+  Status anchor(Segment& segment);
+  Status sync_round(std::span<Segment* const> except, Segment** last = nullptr);
   void take_turn(std::unique_lock<std::mutex>& lock);
   void end_turn();
 
@@ -70,8 +70,7 @@ class Lane {
   std::mutex turn_mutex_;
   std::condition_variable turn_over_;
   bool busy_ = false;
-  StageSeq anchored_ =
-      0;  // highest durable_ that durable records themselves say; owned by the turn
+  StageSeq anchored_ = 0;  // highest durable_ that a durable header says; owned by the turn
 };
 
 }  // namespace projfs::stage

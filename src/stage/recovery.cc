@@ -20,13 +20,16 @@ struct Found {
 // Fills in segment.end and segment.last_seq. An empty segment has no begin: begin.op is 0.
 Result<Found> inspect(Segment& segment) {
   Found found{.segment = &segment};
-  Scan scan(*segment.file, segment.size, segment.generation, true);
+  found.durable = segment.header.durable;
+  Scan scan(segment, segment.size, true);
   for (;;) {
     PROJFS_ASSIGN(const bool more, scan.next());
     if (!more) break;
     const auto& record = scan.record();
-    if (record.op == kBegin) found.begin = record;
-    if (record.own()) found.durable = std::max(found.durable, record.durable());
+    if (record.op == kBegin) {
+      found.begin = record;
+      found.durable = std::max(found.durable, record.durable());
+    }
     found.last_seq = record.seq;
   }
   segment.end = scan.end();
@@ -37,7 +40,7 @@ Result<Found> inspect(Segment& segment) {
 // Ends the segment after the record `last`.
 Status cut(Found& found, StageSeq last) {
   auto& segment = *found.segment;
-  Scan scan(*segment.file, segment.size, segment.generation, false);
+  Scan scan(segment, segment.size, false);
   std::uint64_t end = kRecordsStart;
   for (;;) {
     PROJFS_ASSIGN(const bool more, scan.next());
@@ -91,11 +94,22 @@ std::vector<Segment*> OldStream::candidates() const {
   return out;
 }
 
-void OldStream::retire(SegmentPool& pool, const std::vector<Segment*>& released) {
+Status OldStream::retire(SegmentPool& pool, const std::vector<Segment*>& released) {
+  if (!released.empty() && released.size() < segments_.size()) {
+    // What is left counts although links before it are missing.
+    auto& last = *segments_.back();
+    auto header = last.header;
+    header.durable = last.last_seq;
+    if (header.durable != last.header.durable) {
+      PROJFS_TRY(write_header(*last.file, header));
+      last.header = header;
+    }
+  }
   for (auto* segment : released) {
     std::erase(segments_, segment);
     pool.retire(segment);
   }
+  return {};
 }
 
 Result<Recovered> recover(SegmentPool& pool, const std::vector<Segment*>& segments) {
@@ -106,6 +120,7 @@ Result<Recovered> recover(SegmentPool& pool, const std::vector<Segment*>& segmen
     PROJFS_ASSIGN(auto found, inspect(*segment));
     out.last_seq = std::max(out.last_seq, found.last_seq);
     if (found.begin.op == kBegin) {
+      pool.skip_generations(found.begin.stream().opening);
       streams[found.begin.stream()].push_back(found);
     } else {
       dropped.push_back(segment);

@@ -11,13 +11,12 @@
 namespace projfs::stage {
 
 // A stream of an earlier opening: nothing is appended to it any more, all of it is durable.
-// Its last segment may hold the record that allows links of the chain to be missing, so it is
-// retired last.
+// Its last segment says that links of the chain may be missing, so it is retired last.
 class OldStream {
  public:
   explicit OldStream(std::vector<Segment*> segments) : segments_(std::move(segments)) {}
   [[nodiscard]] std::vector<Segment*> candidates() const;
-  void retire(SegmentPool& pool, const std::vector<Segment*>& released);
+  Status retire(SegmentPool& pool, const std::vector<Segment*>& released);
   [[nodiscard]] bool empty() const { return segments_.empty(); }
 
  private:

@@ -2,6 +2,7 @@
 #include "stage/segment.h"
 
 #include <algorithm>
+#include <random>
 
 namespace projfs::stage {
 namespace {
@@ -10,15 +11,26 @@ namespace {
 constexpr std::size_t kWindow = 1 << 20;
 static_assert(kWindow >= kRecordHeaderBytes + Stage::kMaxRecordData);
 
+std::uint64_t random_nonce() {
+  thread_local std::random_device device;
+  return std::uniform_int_distribution<std::uint64_t>()(device);
+}
+
 }  // namespace
 
-Status write_header(Segment& segment, Generation generation) {
-  const auto image = encode_header(generation);
+Status write_header(File& file, const SegmentHeader& header) {
+  const auto image = encode_header(header);
   for (const auto offset : {std::uint64_t{0}, kHeaderSpacing}) {
-    PROJFS_TRY(segment.file->write(offset, Bytes(image)));
-    PROJFS_TRY(segment.file->sync());
+    PROJFS_TRY(file.write(offset, Bytes(image)));
+    PROJFS_TRY(file.sync());
   }
-  segment.generation = generation;
+  return {};
+}
+
+Status begin_life(Segment& segment, std::uint64_t generation) {
+  const SegmentHeader header{generation, random_nonce(), 0};
+  PROJFS_TRY(write_header(*segment.file, header));
+  segment.header = header;
   segment.end = segment.synced_end = kRecordsStart;
   segment.last_seq = 0;
   return {};
@@ -48,7 +60,7 @@ Result<bool> Scan::next() {
   const auto start = end_;
   if (start + kRecordHeaderBytes > size_) return false;
   PROJFS_ASSIGN(const Bytes image, window(start, kRecordHeaderBytes));
-  const auto header = decode_record(image, generation_);
+  const auto header = decode_record(image, nonce_);
   const bool first = position_ == 0;
   // What follows a record that was refused to its writer may carry valid checksums, but older
   // sequence numbers.

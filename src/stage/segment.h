@@ -21,7 +21,7 @@ struct Segment {
   std::string path;
   std::uint32_t slot = 0;  // process-local number
   std::uint64_t size = 0;  // of the file
-  Generation generation = 0;
+  SegmentHeader header;
 
   std::uint64_t end = kRecordsStart;         // where the next record goes
   std::uint64_t synced_end = kRecordsStart;  // what is durable
@@ -36,9 +36,11 @@ struct Segment {
   [[nodiscard]] bool dirty() const { return end > synced_end; }
 };
 
-// Starts a new life of the segment: whatever records it holds become invalid, durably. One copy of
-// the header stays intact at every instant.
-Status write_header(Segment& segment, Generation generation);
+// Rewrites the header, durably. One copy of it is intact at every instant.
+Status write_header(File& file, const SegmentHeader& header);
+
+// Starts a new life of the segment: whatever records it holds become invalid, durably.
+Status begin_life(Segment& segment, std::uint64_t generation);
 
 // Makes the record at `position`, and with it all that follow, invalid, durably.
 Status wipe(Segment& segment, std::uint64_t position);
@@ -47,8 +49,11 @@ Status wipe(Segment& segment, std::uint64_t position);
 class Scan {
  public:
   // `verify_data` false: trusts data checksums that an earlier scan has verified.
-  Scan(File& file, std::uint64_t size, Generation generation, bool verify_data)
-      : file_(file), size_(size), generation_(generation), verify_data_(verify_data) {}
+  Scan(const Segment& segment, std::uint64_t size, bool verify_data)
+      : file_(*segment.file),
+        size_(size),
+        nonce_(segment.header.nonce),
+        verify_data_(verify_data) {}
 
   // Moves to the next record; false at the first thing that is no valid successor of the one
   // before.
@@ -62,7 +67,7 @@ class Scan {
 
   File& file_;
   const std::uint64_t size_;
-  const Generation generation_;
+  const std::uint64_t nonce_;
   const bool verify_data_;
   RecordHeader record_;
   std::uint64_t position_ = 0;

@@ -32,8 +32,11 @@ Result<DecodedHeader> read_header(File& file) {
     PROJFS_ASSIGN(const auto n, file.read(offset, MutableBytes(image)));
     const auto decoded = decode_header(Bytes(image).first(n));
     if (decoded.state == DecodedHeader::State::kNewer) return decoded;
-    if (decoded.state == DecodedHeader::State::kValid && decoded.generation > best.generation)
+    const auto order = [](const SegmentHeader& h) { return std::pair(h.generation, h.durable); };
+    if (decoded.state == DecodedHeader::State::kValid &&
+        (best.state != decoded.state || order(decoded.header) > order(best.header))) {
       best = decoded;
+    }
   }
   return best;
 }
@@ -93,8 +96,8 @@ Result<std::vector<Segment*>> SegmentPool::load() {
         damaged.push_back(path);
         break;
       case DecodedHeader::State::kValid:
-        segment->generation = header.generation;
-        generation_ = std::max(generation_.load(), header.generation);
+        segment->header = header.header;
+        generation_ = std::max(generation_.load(), header.header.generation);
         found.push_back(std::move(segment));
         break;
     }
@@ -175,7 +178,7 @@ Result<Segment*> SegmentPool::create(Fill fill) {
     PROJFS_ASSIGN(segment->file, env_.open(unfinished, Env::Open::kCreateNew));
     PROJFS_TRY(segment->file->allocate(segment->size));
     if (fill == Fill::kZeros) PROJFS_TRY(fill_with_zeros(*segment->file));
-    PROJFS_TRY(write_header(*segment, next_generation()));
+    PROJFS_TRY(begin_life(*segment, next_generation()));
     PROJFS_TRY(env_.rename(unfinished, segment->path));
     return env_.sync_directory(directory_);
   };
@@ -242,14 +245,14 @@ void SegmentPool::retire(Segment* segment) {
     const std::lock_guard lock(mutex_);
     wanted = wants(*segment);
   }
-  if (wanted && write_header(*segment, next_generation()) && keep(segment)) return;
+  if (wanted && begin_life(*segment, next_generation()) && keep(segment)) return;
   const auto path = segment->path;
   if (auto removed = remove(segment); !removed)
     log::warn("a stage segment that is no longer needed stays: {}", removed.error().describe());
 }
 
 Status SegmentPool::forget(Segment* segment) {
-  if (write_header(*segment, next_generation())) {
+  if (begin_life(*segment, next_generation())) {
     if (keep(segment)) return {};
     return remove(segment);
   }

@@ -4,6 +4,7 @@
 // Thread safety: everything may be called from several threads.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>
@@ -41,7 +42,9 @@ class SegmentPool {
   // The segment of a reference; null if there is none.
   [[nodiscard]] Segment* at(std::uint32_t slot) const;
 
-  [[nodiscard]] Generation next_generation() { return ++generation_; }
+  // Never gives out `used` or anything below it. Not thread safe.
+  void skip_generations(std::uint64_t used) { generation_ = std::max(generation_.load(), used); }
+  [[nodiscard]] std::uint64_t next_generation() { return ++generation_; }
   [[nodiscard]] std::uint64_t disk_bytes() const { return disk_bytes_; }
 
  private:
@@ -61,7 +64,7 @@ class SegmentPool {
   Env& env_;
   const std::string directory_;
   const Stage::Options options_;
-  std::atomic<Generation> generation_{0};
+  std::atomic<std::uint64_t> generation_{0};
   std::atomic<std::uint64_t> number_{0};
   std::atomic<std::uint64_t> disk_bytes_{0};
   std::array<std::atomic<Slots*>, kChunk> slots_{};

@@ -56,7 +56,7 @@ Status SegmentedStage::start(StageSeq first_seq, const Replay& replay) {
   for (auto* segment : found.in_order) PROJFS_TRY(replay_segment(*segment, replay));
   old_ = std::move(found.streams);
   seq_ = std::max(found.last_seq, first_seq == 0 ? 0 : first_seq - 1);
-  // No segment of an earlier opening can have this number: theirs were given out before.
+  // No stream that is still there has this number: recovery has skipped theirs.
   const auto opening = pool_.next_generation();
   for (unsigned i = 0; i < options_.lanes; ++i)
     lanes_.emplace_back(stage::Stream{opening, i}, pool_, seq_);
@@ -64,12 +64,12 @@ Status SegmentedStage::start(StageSeq first_seq, const Replay& replay) {
 }
 
 Status SegmentedStage::replay_segment(Segment& segment, const Replay& replay) {
-  Scan scan(*segment.file, segment.end, segment.generation, false);
+  Scan scan(segment, segment.end, false);
   for (;;) {
     PROJFS_ASSIGN(const bool more, scan.next());
     if (!more) return {};
     const auto& header = scan.record();
-    if (header.own()) continue;
+    if (header.op == stage::kBegin) continue;
     StageRecord record;
     record.op = static_cast<StageOp>(header.op);
     record.flags = header.flags;
@@ -112,7 +112,7 @@ Status SegmentedStage::read(const StageRef& ref, std::uint32_t offset, MutableBy
   const auto whole = MutableBytes(buffer).first(stage::kRecordHeaderBytes + ref.length);
   PROJFS_ASSIGN(const auto n, segment->file->read(ref.position, whole));
   const auto header =
-      stage::decode_record(Bytes(whole).first(std::min(n, whole.size())), segment->generation);
+      stage::decode_record(Bytes(whole).first(std::min(n, whole.size())), segment->header.nonce);
   const auto data = Bytes(whole).subspan(stage::kRecordHeaderBytes);
   if (n != whole.size() || !header || header->seq != ref.seq || header->data_length != ref.length ||
       stage::checksum(data) != header->word) {
@@ -137,10 +137,12 @@ Status SegmentedStage::checkpoint(const std::function<Status()>& make_durable) {
   for (auto& lane : lanes_) candidates.push_back(lane.candidates());
   for (const auto& stream : old_) old.push_back(stream.candidates());
   PROJFS_TRY(make_durable());
-  for (std::size_t i = 0; i < old_.size(); ++i) old_[i].retire(pool_, old[i]);
-  std::erase_if(old_, [](const auto& stream) { return stream.empty(); });
   // A lane in trouble must not keep the others from giving back their space.
   Status result;
+  for (std::size_t i = 0; i < old_.size(); ++i) {
+    if (auto status = old_[i].retire(pool_, old[i]); !status) result = status;
+  }
+  std::erase_if(old_, [](const auto& stream) { return stream.empty(); });
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (auto status = lanes_[i].retire(std::move(candidates[i])); !status) result = status;
   }
