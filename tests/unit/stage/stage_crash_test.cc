@@ -257,25 +257,25 @@ Tally live(std::uint64_t first_seed, int seeds, bool with_errors, CrashMode mode
 }
 
 TEST(StageCrashTest, RandomPowerCuts) {
-  const auto tally = live(1000, 200, false, CrashMode::kRandom);
-  EXPECT_GT(tally.opened, 500);
+  const auto tally = live(1000, 150, false, CrashMode::kRandom);
+  EXPECT_GT(tally.opened, 400);
   EXPECT_GT(tally.lost, 100) << "the cuts cut nothing";
 }
 
 TEST(StageCrashTest, PowerCutsThatDropEverythingUnsynced) {
-  const auto tally = live(2000, 50, false, CrashMode::kDropUnsynced);
+  const auto tally = live(2000, 40, false, CrashMode::kDropUnsynced);
   EXPECT_GT(tally.lost, 100);
 }
 
 TEST(StageCrashTest, RandomPowerCutsAndErrors) {
-  const auto tally = live(3000, 200, true, CrashMode::kRandom);
-  EXPECT_GT(tally.opened, 500);
+  const auto tally = live(3000, 150, true, CrashMode::kRandom);
+  EXPECT_GT(tally.opened, 400);
   EXPECT_GT(tally.lost, 100);
 }
 
 TEST(StageCrashTest, AKillLosesNothing) {
-  const auto tally = live(4000, 50, false, CrashMode::kKeepAll);
-  EXPECT_GT(tally.opened, 100);
+  const auto tally = live(4000, 30, false, CrashMode::kKeepAll);
+  EXPECT_GT(tally.opened, 80);
 }
 
 }  // namespace
