@@ -70,6 +70,13 @@ void fsync(fuse_req_t req, fuse_ino_t ino, int data_only, fuse_file_info* /*info
   answer(req, [&](Volume& v) { return v.fsync(ino, data_only != 0); });
 }
 
+// ENOSYS turns open and opendir off for good, and release with them; the kernel then keeps pages
+// and cached listings from one open to the next. Without an operation libfuse 3.14 would answer
+// success.
+void no_open(fuse_req_t req, fuse_ino_t /*ino*/, fuse_file_info* /*info*/) {
+  fuse_reply_err(req, ENOSYS);
+}
+
 void ioctl(fuse_req_t req, fuse_ino_t /*ino*/, unsigned /*command*/, void* /*argument*/,
            fuse_file_info* /*info*/, unsigned /*flags*/, const void* /*in*/,
            std::size_t /*in_size*/, std::size_t /*out_size*/) {
@@ -78,9 +85,10 @@ void ioctl(fuse_req_t req, fuse_ino_t /*ino*/, unsigned /*command*/, void* /*arg
 
 }  // namespace
 
-// No open, release and flush: ENOSYS turns open and flush off for good, and without open there is
-// no release either.
 void add_data_operations(fuse_lowlevel_ops& table) {
+  table.open = no_open;
+  table.opendir = no_open;
+  table.flush = no_open;
   table.read = read;
   table.write = write;
   table.fallocate = fallocate;

@@ -32,8 +32,9 @@ constexpr unsigned kWanted =
 // quota), AUTO_INVAL_DATA (nobody else writes), HANDLE_KILLPRIV (its second version is better),
 // POSIX_LOCKS and FLOCK_LOCKS (the kernel's own are right for a local file system).
 
-// Flags that libfuse 3.14 has no name for, granted when offered.
-constexpr std::uint32_t kWantedRaw = FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT;
+// Granted when offered: libfuse 3.14 has no name for the first two and forgets to answer the third.
+constexpr std::uint32_t kWantedRaw =
+    FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT | FUSE_PARALLEL_DIROPS;
 
 void on_init(void* /*userdata*/, fuse_conn_info* conn) {
   conn->want = kWanted & conn->capable;
