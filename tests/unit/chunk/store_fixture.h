@@ -42,8 +42,8 @@ class StoreTest : public ::testing::Test {
     open();
   }
 
-  void open() { open_at(dir_.path()); }
-  void open_at(const std::string& path) {
+  void open() { open_at(path_); }
+  void open_at(std::string path) {
     close();
     Database::Options db_options;
     db_options.create = !std::filesystem::exists(path + "/meta");
@@ -52,8 +52,8 @@ class StoreTest : public ::testing::Test {
     auto db = Database::open(path + "/meta", db_options);
     ASSERT_TRUE(db) << db.error().describe();
     db_ = std::move(*db);
-    path_ = path;
-    auto store = ChunkStore::open(Env::posix(), *db_, path + "/packs", options_);
+    path_ = std::move(path);
+    auto store = ChunkStore::open(Env::posix(), *db_, path_ + "/packs", options_);
     ASSERT_TRUE(store) << store.error().describe();
     store_ = std::move(*store);
   }
@@ -61,15 +61,18 @@ class StoreTest : public ::testing::Test {
     store_.reset();
     db_.reset();
   }
-  // What a kill at this instant would leave, opened in place of the store.
-  void crash() {
-    const auto copy = dir_.path() + "/crash" + std::to_string(++crashes_);
+  // What a kill at this instant would leave: the path of a copy.
+  std::string image() {
+    const auto copy = dir_.path() + "/image" + std::to_string(++images_);
     std::filesystem::create_directory(copy);
+    EXPECT_TRUE(db_->raw().PauseBackgroundWork().ok());  // it would remove files under the copy
     for (const auto* part : {"/meta", "/packs"}) {
       std::filesystem::copy(path_ + part, copy + part, std::filesystem::copy_options::recursive);
     }
-    open_at(copy);
+    EXPECT_TRUE(db_->raw().ContinueBackgroundWork().ok());
+    return copy;
   }
+  void crash() { open_at(image()); }
 
   // One round: adds, finishes, references each once.
   std::vector<ChunkNo> put(const std::vector<std::string>& contents, const DedupScope& scope = {}) {
@@ -168,8 +171,8 @@ class StoreTest : public ::testing::Test {
   ChunkStore::Options options_;
   std::unique_ptr<Database> db_;
   std::unique_ptr<ChunkStore> store_;
-  std::string path_;
-  int crashes_ = 0;
+  std::string path_ = dir_.path();
+  int images_ = 0;
 };
 
 }  // namespace projfs::chunks
