@@ -69,8 +69,7 @@ Result<std::size_t> Collector::remove(const Candidates& candidates) {
   std::size_t removed = 0;
   const std::unique_lock life(core_.life);
   const std::lock_guard commit(core_.commit);
-  PROJFS_ASSIGN(const auto counts, core_.index.references(candidates.chunks));
-  PROJFS_ASSIGN(const auto records, core_.index.records(candidates.chunks));
+  // Pins first, counts second: a round that has ended by then has its references in the counts.
   std::vector<bool> keep_entry(candidates.chunks.size(), false);
   {
     const std::lock_guard pins_lock(core_.pins_mutex);
@@ -80,6 +79,8 @@ Result<std::size_t> Collector::remove(const Candidates& candidates) {
       }
     }
   }
+  PROJFS_ASSIGN(const auto counts, core_.index.references(candidates.chunks));
+  PROJFS_ASSIGN(const auto records, core_.index.records(candidates.chunks));
   for (std::size_t i = 0; i < candidates.chunks.size(); ++i) {
     const auto chunk = candidates.chunks[i];
     if (keep_entry[i] || counts[i] > 0) continue;
