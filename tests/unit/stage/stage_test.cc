@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -178,6 +180,107 @@ TEST_F(StageTest, NothingIsRecycledBeforeTheCheckpoint) {
   }
   open();
   EXPECT_EQ(replayed_.size(), 30u);
+}
+
+// Appenders, readers, releasers, syncs and checkpoints side by side; then all that was not released
+// is there, in order within each inode.
+TEST_F(StageTest, ManyThreads) {
+  options_.segment_bytes = 256 << 10;
+  open();
+  constexpr int kThreads = 4;
+  constexpr std::uint64_t kAppends = 400;
+  std::array<std::vector<std::uint64_t>, kThreads> kept;
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::string out;
+      for (std::uint64_t i = 0; i < kAppends; ++i) {
+        const std::string data(500 + i * 7 % 9000, static_cast<char>('a' + t));
+        const auto appended = stage_->append(write_to(t, i), as_bytes(data));
+        ASSERT_TRUE(appended);
+        const auto& ref = appended->refs.at(0);
+        out.assign(ref.length, '\0');
+        ASSERT_TRUE(
+            stage_->read(ref, 0, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()}));
+        ASSERT_EQ(out, data);
+        if (i % 20 == 0) {
+          kept[t].push_back(i);
+        } else {
+          stage_->release(ref);
+        }
+        if (i % 16 == 0) {
+          ASSERT_TRUE(stage_->sync(1, t));
+        }
+      }
+    });
+  }
+  std::thread checkpoints([&] {
+    while (!stop) {
+      ASSERT_TRUE(stage_->checkpoint());
+      ASSERT_TRUE(stage_->sync_all());
+      std::this_thread::yield();
+    }
+  });
+  for (auto& thread : threads) thread.join();
+  stop = true;
+  checkpoints.join();
+  ASSERT_TRUE(stage_->checkpoint());
+
+  open();
+  std::array<std::vector<std::uint64_t>, kThreads> found;
+  StageSeq last = 0;
+  for (const auto& r : replayed_) {
+    auto& list = found.at(r.record.inode);
+    if (!list.empty()) {
+      EXPECT_GT(r.record.offset, list.back());
+    }
+    list.push_back(r.record.offset);
+    last = std::max(last, r.seq);
+  }
+  for (int t = 0; t < kThreads; ++t) {
+    for (const auto i : kept[t])
+      EXPECT_TRUE(std::binary_search(found[t].begin(), found[t].end(), i)) << t << " " << i;
+  }
+  EXPECT_GE(stage_->last_seq(), last);
+}
+
+// Other lanes, other segment sizes: a store may be reopened with other options.
+TEST_F(StageTest, OptionsMayChangeBetweenOpenings) {
+  std::map<std::uint64_t, std::vector<std::uint64_t>> expected;
+  for (unsigned round = 0; round < 6; ++round) {
+    options_.lanes = 1 + round % 3;
+    options_.segment_bytes = (256 << 10) << (round % 2);
+    open();
+    std::map<std::uint64_t, std::vector<std::uint64_t>> found;
+    for (const auto& r : replayed_) found[r.record.inode].push_back(r.record.offset);
+    ASSERT_EQ(found, expected);
+    for (std::uint64_t i = 0; i < 100; ++i) {
+      append(write_to(i % 7, round * 1000 + i), std::string(3000, 'x'));
+      expected[i % 7].push_back(round * 1000 + i);
+    }
+  }
+}
+
+// A record nobody releases holds its own segment, not those behind it.
+TEST_F(StageTest, AnOldRecordDoesNotHoldTheRest) {
+  options_.lanes = 1;
+  options_.segment_bytes = 256 << 10;
+  open();
+  append(write_to(1, 77), "old");
+  for (int i = 0; i < 100; ++i) {
+    for (const auto& ref : append(write_to(2, i), std::string(100000, 'x')).refs)
+      stage_->release(ref);
+    ASSERT_TRUE(stage_->checkpoint());
+  }
+  EXPECT_LE(stage_->disk_bytes(), 6u * (256 << 10));
+  for (int round = 0; round < 3; ++round) {
+    open();
+    ASSERT_FALSE(replayed_.empty());
+    EXPECT_EQ(replayed_[0].record.offset, 77u);
+    for (std::size_t i = 1; i < replayed_.size(); ++i) stage_->release(replayed_[i].ref);
+    ASSERT_TRUE(stage_->checkpoint());
+  }
 }
 
 }  // namespace
