@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // projfs-admin: the operator's command line. See projfs-admin(8).
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -40,6 +41,8 @@ class Commands {
     } catch (const CLI::ParseError& error) {
       if (error.get_exit_code() == 0) return app_.exit(error);
       call_.verb = typed_verb(app_);
+      if (const auto unknown = unknown_verb(argc, argv); !unknown.empty())
+        return complain(call_, kWrongUsage, "there is no verb '" + unknown + "'; see --help");
       return complain(call_, kWrongUsage, std::string(error.what()) + "; see --help");
     }
     call_.verb = typed_verb(app_);
@@ -62,6 +65,23 @@ class Commands {
       verb += (verb.empty() ? "" : " ") + level->get_name();
     }
     return verb;
+  }
+
+  // The first word that should be a verb and is none.
+  std::string unknown_verb(int argc, char** argv) {
+    auto* level = &app_;
+    for (int i = 1; i < argc; ++i) {
+      const std::string word = argv[i];
+      if (word == "--socket") ++i;
+      if (word.starts_with("-")) continue;
+      const auto verbs = level->get_subcommands([](CLI::App*) { return true; });
+      if (verbs.empty()) return {};
+      const auto found = std::find_if(verbs.begin(), verbs.end(),
+                                      [&](CLI::App* verb) { return verb->check_name(word); });
+      if (found == verbs.end()) return word;
+      level = *found;
+    }
+    return {};
   }
 
   int usage(const std::string& what) const { return complain(call_, kWrongUsage, what); }
@@ -95,6 +115,10 @@ class Commands {
     auto* check = store->add_subcommand("check", "Recompute and compare every counter and record");
     check->add_option("--store", store_, "Check this store, which no daemon serves");
     check->add_flag("--data", data_, "Read and verify all stored data too");
+    on(store->add_subcommand("gc", "Pack what is staged, give back the space of what is deleted"),
+       [this] {
+         return ask(call_, {{"verb", "store.gc"}}, print_store_status);
+       });
     on(check, [this] { return store_check(call_, store_, data_); });
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // projfsd: the daemon that serves every mount of a host from one store. See projfsd(8).
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <CLI/CLI.hpp>
 #include <cstdio>

@@ -90,7 +90,7 @@ const AdminService::Entry* AdminService::find(std::string_view verb) {
   static constexpr std::array<Entry, 13> kVerbs = {{
       {"store.status", &AdminService::store_status, false},
       {"store.check", &AdminService::store_check, false},
-      {"store.ingest", &AdminService::store_ingest, false},
+      {"store.gc", &AdminService::store_gc, false},
       {"create", &AdminService::create, false},
       {"destroy", &AdminService::destroy, false},
       {"list", &AdminService::list, false},
@@ -179,11 +179,13 @@ Result<json> AdminService::store_check(Arguments& arguments, const AdminPeer& /*
   return to_json(report);
 }
 
-Result<json> AdminService::store_ingest(Arguments& arguments, const AdminPeer& /*peer*/,
+Result<json> AdminService::store_gc(Arguments& arguments, const AdminPeer& /*peer*/,
                                         const AdminProgress& progress) {
   PROJFS_TRY(arguments.done());
   progress(0, "ingesting what is staged");
   PROJFS_TRY(store_.ingest_all());
+  progress(0.5, "giving back what nothing refers to");
+  PROJFS_TRY(store_.collect_garbage());
   PROJFS_ASSIGN(const auto status, store_.status());
   return to_json(status, mounts_.count());
 }

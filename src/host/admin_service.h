@@ -45,7 +45,7 @@ class AdminService {
 
   Result<nlohmann::json> store_status(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> store_check(Arguments&, const AdminPeer&, const AdminProgress&);
-  Result<nlohmann::json> store_ingest(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> store_gc(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> create(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> destroy(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> list(Arguments&, const AdminPeer&, const AdminProgress&);

@@ -151,7 +151,7 @@ TEST_F(AdminServiceTest, OwnersMayAskAboutTheirProjectsOnly) {
   EXPECT_EQ(theirs.code, EPERM);
   EXPECT_EQ(nobodys.code, EPERM);
   for (const auto* verb : {"create", "destroy", "mount", "umount", "list", "stats", "store.status",
-                           "store.check", "store.ingest", "import", "export"}) {
+                           "store.check", "store.gc", "import", "export"}) {
     EXPECT_EQ(refusal({{"verb", verb}, {"id", "mine"}}, owner).code, EPERM) << verb;
   }
 }
