@@ -46,6 +46,11 @@ void Workers::resign(Worker& me) {
   me.polls = false;
 }
 
+void Workers::call_spinners() {
+  const std::lock_guard lock(roles_);
+  while (pollers_ + wanted_ < options_.spinners && wanted_ < idle_) promote();
+}
+
 void Workers::hand_over(Worker& me) {
   const std::lock_guard lock(roles_);
   if (!me.polls) return;

@@ -2,6 +2,7 @@
 #include "fuse/workers.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -22,12 +23,6 @@ std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
-}
-
-void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#endif
 }
 
 }  // namespace
@@ -159,7 +154,6 @@ unsigned Workers::look_around(Worker& me, std::shared_ptr<Served>& hot, int time
 void Workers::poll(Worker& me) {
   std::shared_ptr<Served> hot;
   unsigned burst = kBurst, since_look = 0;
-  me.spin_until_ns = 0;
   me.warm = false;
   for (;;) {
     if (stopping_) return resign(me);
@@ -189,7 +183,8 @@ void Workers::poll(Worker& me) {
     }
     me.pauses.store(me.pauses.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (spin_on(me)) {
-      relax();
+      ::sched_yield();  // on a CPU that others want, they go first
+
       continue;
     }
     stop_spinning(me);
@@ -213,9 +208,10 @@ bool Workers::spin_on(Worker& me) {
   const std::int64_t now = now_ns();
   if (me.warm) {
     me.warm = false;
-    me.spin_until_ns = now + std::int64_t{options_.spin_us} * 1000;
+    last_work_ns_.store(now, std::memory_order_relaxed);
   }
-  if (now >= me.spin_until_ns) return false;
+  if (now - last_work_ns_.load(std::memory_order_relaxed) >= std::int64_t{options_.spin_us} * 1000)
+    return false;
   if (!me.spins) {
     if (spinning_.fetch_add(1) >= options_.spinners) {
       spinning_.fetch_sub(1);
@@ -250,7 +246,11 @@ bool Workers::sleep_as_last(Worker& me, std::shared_ptr<Served>& hot) {
     asleep_ = false;
   }
   arm_pacer();
-  if (look_around(me, hot, 0) > 0) me.warm = true;
+  if (look_around(me, hot, 0) > 0) {
+    me.warm = true;
+    last_work_ns_.store(now_ns(), std::memory_order_relaxed);
+    call_spinners();
+  }
   return true;
 }
 

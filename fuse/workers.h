@@ -54,7 +54,7 @@ class Workers {
  public:
   struct Options {
     unsigned threads = 16;
-    unsigned spinners = 1;
+    unsigned spinners = 2;
     unsigned spin_us = 50;
   };
   // Called by a worker, once for each channel, when the kernel has gone. The worker and others may
@@ -78,10 +78,9 @@ class Workers {
     std::atomic<bool> polls = false;       // changed under roles_
     std::atomic<std::uint64_t> begun = 0;  // requests; written by the thread alone
     std::atomic<std::uint64_t> done = 0;
-    std::atomic<std::uint64_t> pauses = 0;  // times it looked and found nothing
-    bool spins = false;                     // counted in spinning_
-    bool warm = false;                      // has served since it last came to spin
-    std::int64_t spin_until_ns = 0;
+    std::atomic<std::uint64_t> pauses = 0;          // times it looked and found nothing
+    bool spins = false;                             // counted in spinning_
+    bool warm = false;                              // has served since it last came to spin
     std::uint64_t seen_begun = 0, seen_pauses = 0;  // the pacer's, at its last tick
   };
 
@@ -97,11 +96,13 @@ class Workers {
   // False: leave polling, another poller is there.
   bool sleep_as_last(Worker& me, std::shared_ptr<Served>& hot);
 
-  // Role changes; the first three take roles_, promote() requires it.
+  // Role changes; all take roles_ but promote(), which requires it.
   void hand_over(Worker& me);
   bool regain(Worker& me);
   void resign(Worker& me);
   void promote();
+  // Once requests come: brings the number of threads that look for them up to `spinners`.
+  void call_spinners();
 
   Status open_pacer();
   void stop_pacer();
@@ -133,7 +134,8 @@ class Workers {
   std::atomic<bool> stopping_ = false;
 
   std::atomic<unsigned> spinning_ = 0;
-  std::atomic<bool> paced_ = false;  // the timer is running
+  std::atomic<std::int64_t> last_work_ns_ = 0;  // when a poller last ran out of requests
+  std::atomic<bool> paced_ = false;             // the timer is running
   std::vector<std::unique_ptr<Worker>> workers_;
   std::thread pacer_;
 };
