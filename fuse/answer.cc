@@ -36,13 +36,6 @@ void send(fuse_req_t req, const Entry& entry) {
   fuse_reply_entry(req, &out);
 }
 
-void send(fuse_req_t req, const Created& created) {
-  const fuse_entry_param out = to_entry(created.attr);
-  fuse_file_info info{};
-  info.keep_cache = 1;
-  fuse_reply_create(req, &out, &info);
-}
-
 void send(fuse_req_t req, const NoEntry& /*nothing*/) {
   fuse_entry_param out{};
   out.entry_timeout = context().channel->cache_timeout_s();

@@ -24,10 +24,7 @@ namespace projfs::fuse {
 // What a reply consists of, where the C++ type alone does not say it.
 struct Entry {
   Attr attr;
-};  // a name was looked up or made
-struct Created {
-  Attr attr;
-};                  // and the file is open
+};                  // a name was looked up or made
 struct NoEntry {};  // a name known to be absent, for the kernel to remember
 struct Written {
   std::size_t bytes;
@@ -49,7 +46,6 @@ struct stat to_stat(const Attr& attr);
 fuse_entry_param to_entry(const Attr& attr);
 
 void send(fuse_req_t req, const Entry& entry);
-void send(fuse_req_t req, const Created& created);
 void send(fuse_req_t req, const NoEntry& nothing);
 void send(fuse_req_t req, const Attr& attr);
 void send(fuse_req_t req, const Written& written);

@@ -160,9 +160,8 @@ void Channel::forget_entry(Ino parent, std::string_view name) {
   fuse_notify_inval_entry_out what{
       .parent = parent, .namelen = static_cast<std::uint32_t>(name.size()), .flags = 0};
   std::string terminated(name);
-  const iovec parts[] = {{&header, sizeof header},
-                         {&what, sizeof what},
-                         {terminated.data(), terminated.size() + 1}};
+  const iovec parts[] = {
+      {&header, sizeof header}, {&what, sizeof what}, {terminated.data(), terminated.size() + 1}};
   send(parts);
 }
 

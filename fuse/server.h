@@ -37,7 +37,7 @@ class Server {
  public:
   struct Options {
     unsigned workers = 16;                   // threads that may be inside a request at once
-    unsigned spinners = 1;                   // of these, how many may poll without sleeping
+    unsigned spinners = 2;                   // of these, how many may poll without sleeping
     unsigned spin_us = 50;                   // how long after the last request they go on polling
     double cache_timeout_s = 86400.0 * 365;  // entries and attributes: projfsd is the only writer
   };

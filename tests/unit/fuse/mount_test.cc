@@ -189,18 +189,34 @@ TEST_F(MountTest, TmpfileLinksIn) {
   EXPECT_EQ(look(at("named")).st_size, 1);
 }
 
+// As a user whom permissions bind.
 TEST_F(MountTest, CreatingByOpen) {
   mount();
-  const int fd = ::open(at("ro").c_str(), O_CREAT | O_RDWR, 0444);
-  ASSERT_GE(fd, 0);
-  EXPECT_EQ(::write(fd, "x", 1), 1);  // the mode counts from the next open on
-  ::close(fd);
-  EXPECT_LT(::open(at("ro").c_str(), O_CREAT | O_EXCL | O_RDWR, 0444), 0);
-  EXPECT_EQ(errno, EEXIST);
-  const int again = ::open(at("ro").c_str(), O_CREAT | O_RDONLY | O_TRUNC, 0444);
+  ASSERT_EQ(::chmod(dir.c_str(), 0777), 0);
+  EXPECT_TRUE(as_nobody([&] {
+    const int fd = ::open(at("ro").c_str(), O_CREAT | O_EXCL | O_RDWR, 0444);
+    if (fd < 0 || ::write(fd, "x", 1) != 1) return false;  // the mode counts from the next open on
+    ::close(fd);
+    if (::open(at("ro").c_str(), O_CREAT | O_EXCL | O_RDONLY, 0444) >= 0 || errno != EEXIST)
+      return false;
+    if (::open(at("ro").c_str(), O_CREAT | O_RDWR, 0666) >= 0 || errno != EACCES) return false;
+    return ::open(at("ro").c_str(), O_CREAT | O_RDONLY, 0666) >= 0;
+  }));
+  EXPECT_EQ(look(at("ro")).st_mode, S_IFREG | 0444u);
+  EXPECT_EQ(look(at("ro")).st_size, 1);
+  const int again = ::open(at("ro").c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0644);
+  ASSERT_GE(again, 0);
   ::close(again);
   EXPECT_EQ(look(at("ro")).st_mode, S_IFREG | 0444u);
   EXPECT_EQ(look(at("ro")).st_size, 0);
+  ::mkdir(at("dir").c_str(), 0755);
+  EXPECT_LT(::open(at("dir").c_str(), O_CREAT | O_RDWR, 0644), 0);
+  EXPECT_EQ(errno, EISDIR);
+  ::symlink("dangling", at("link").c_str());
+  const int through = ::open(at("link").c_str(), O_CREAT | O_RDWR, 0644);
+  EXPECT_GE(through, 0);
+  ::close(through);
+  EXPECT_EQ(look(at("dangling")).st_size, 0);
 }
 
 // What the kernel caches for a year must be right after everything that changes it.
