@@ -23,6 +23,12 @@ Result<struct statx> look_at(const std::string& path) {
   return out;
 }
 
+// Which file system a path is on, without asking that file system.
+Result<Device> device_of(const std::string& path) {
+  PROJFS_ASSIGN(const struct statx found, look_at(path));
+  return makedev(found.stx_dev_major, found.stx_dev_minor);
+}
+
 bool is_empty(DIR* dir) {
   while (const dirent* found = ::readdir(dir))
     if (std::strcmp(found->d_name, ".") != 0 && std::strcmp(found->d_name, "..") != 0) return false;
@@ -45,7 +51,7 @@ Status check_mountpoint(const std::string& path) {
   return {};
 }
 
-Result<int> mount_fuse(const std::string& source, const std::string& path, MountFlags flags) {
+Result<Mounted> mount_fuse(const std::string& source, const std::string& path, MountFlags flags) {
   const int fd = ::open("/dev/fuse", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return fail_errno("/dev/fuse");
   const std::string options = "fd=" + std::to_string(fd) +
@@ -60,12 +66,13 @@ Result<int> mount_fuse(const std::string& source, const std::string& path, Mount
     ::close(fd);
     return fail_errno("mounting " + path, error);
   }
-  return fd;
-}
-
-Result<Device> device_of(const std::string& path) {
-  PROJFS_ASSIGN(const struct statx found, look_at(path));
-  return makedev(found.stx_dev_major, found.stx_dev_minor);
+  const auto device = device_of(path);
+  if (!device) {
+    ::umount2(path.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH);
+    ::close(fd);
+    return tl::unexpected(device.error());
+  }
+  return Mounted{fd, *device};
 }
 
 void raise_readahead(Device device) {

@@ -20,11 +20,13 @@ using Device = std::uint64_t;  // st_dev of a mounted file system
 // ENOENT, ENOTDIR, ENOTEMPTY, EBUSY (something is mounted there), EINVAL (not absolute).
 Status check_mountpoint(const std::string& path);
 
-// Opens /dev/fuse and mounts it; returns the descriptor, which has the kernel's INIT waiting.
-Result<int> mount_fuse(const std::string& source, const std::string& path, MountFlags flags);
+struct Mounted {
+  int fd = -1;  // has the kernel's INIT waiting
+  Device device = 0;
+};
 
-// Which file system a path is on, without asking that file system.
-Result<Device> device_of(const std::string& path);
+// Opens /dev/fuse and mounts it.
+Result<Mounted> mount_fuse(const std::string& source, const std::string& path, MountFlags flags);
 
 // Raises the readahead to 1 MiB where the system allows it.
 void raise_readahead(Device device);

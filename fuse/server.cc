@@ -82,27 +82,41 @@ void ServerImpl::release(const std::string& id) {
 }
 
 Status ServerImpl::mount(const MountSpec& spec) {
-  PROJFS_TRY(check_mountpoint(spec.mountpoint));
-  PROJFS_TRY(reserve(spec));
-  const auto fd = mount_fuse(spec.id, spec.mountpoint,
-                             {.read_only = spec.read_only,
-                              .allow_suid = spec.allow_suid,
-                              .allow_devices = spec.allow_devices});
-  if (!fd) {
-    release(spec.id);
-    return tl::unexpected(fd.error());
-  }
-  const auto device = device_of(spec.mountpoint);
-  {
-    const std::lock_guard lock(mutex_);
-    if (device) mounts_.at(spec.id).device = *device;
-  }
-  if (device) raise_readahead(*device);
-  if (const auto served = serve(spec, *fd); !served) {
-    if (device) unmount_fuse(spec.mountpoint, *device, true);
+  PROJFS_ASSIGN(const int fd, put_in_place(spec));
+  if (const auto served = serve(spec, fd); !served) {
+    std::unique_lock lock(mutex_);
+    if (const auto it = mounts_.find(spec.id); it != mounts_.end() && it->second.device) {
+      const Device device = *it->second.device;
+      lock.unlock();
+      if (const auto undone = unmount_fuse(spec.mountpoint, device, true); !undone)
+        log::warn("fuse: {}", undone.error().describe());
+      lock.lock();
+    }
+    changed_.wait(lock, [&] { return !mounts_.contains(spec.id); });
     return served;
   }
   return {};
+}
+
+// Everything of a mount but the serving; returns its descriptor.
+Result<int> ServerImpl::put_in_place(const MountSpec& spec) {
+  const std::lock_guard one_at_a_time(mounting_);
+  PROJFS_TRY(check_mountpoint(spec.mountpoint));
+  PROJFS_TRY(reserve(spec));
+  auto mounted = mount_fuse(spec.id, spec.mountpoint,
+                            {.read_only = spec.read_only,
+                             .allow_suid = spec.allow_suid,
+                             .allow_devices = spec.allow_devices});
+  if (!mounted) {
+    release(spec.id);
+    return tl::unexpected(mounted.error());
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    mounts_.at(spec.id).device = mounted->device;
+  }
+  raise_readahead(mounted->device);
+  return mounted->fd;
 }
 
 Status ServerImpl::attach(const MountSpec& spec, int fd) {
@@ -131,7 +145,10 @@ Status ServerImpl::serve(const MountSpec& spec, int fd) {
   // The view comes first: after the first request an inode may be open.
   spec.volume->set_kernel_view(served->channel.get());
   PROJFS_TRY(served->channel->greet(sessions_));
-  return workers_->add(served);
+  PROJFS_TRY(workers_->add(served));
+  const std::lock_guard lock(mutex_);
+  if (const auto it = mounts_.find(spec.id); it != mounts_.end()) it->second.live = true;
+  return {};
 }
 
 Status ServerImpl::unmount(std::string_view id, bool force) {
@@ -221,12 +238,12 @@ void ServerImpl::bury(std::unique_ptr<Served> dead) {
   const std::string id = dead->channel->id();
   dead->channel->volume().set_kernel_view(nullptr);
   dead.reset();
-  release(id);
   std::function<void(const std::string&)> callback;
   {
     const std::lock_guard lock(mutex_);
-    callback = callback_;
+    if (mounts_.at(id).live) callback = callback_;
   }
+  release(id);
   if (callback) callback(id);
 }
 

@@ -42,9 +42,11 @@ class ServerImpl : public Server {
     MountSpec spec;                // without the volume: the channel has it
     std::weak_ptr<Served> served;  // empty while mounting
     std::optional<Device> device;  // unset: attached, not mounted here
+    bool live = false;             // has been served
     bool detached = false;         // no name any more, but still in use
   };
 
+  Result<int> put_in_place(const MountSpec& spec);
   Status reserve(const MountSpec& spec);
   void release(const std::string& id);
   Status serve(const MountSpec& spec, int fd);
@@ -54,6 +56,7 @@ class ServerImpl : public Server {
                        const std::weak_ptr<Served>& served);
 
   const Options options_;
+  std::mutex mounting_;  // from looking at a mount point until it is one; taken before mutex_
   Sessions sessions_;
   std::unique_ptr<Workers> workers_;
 

@@ -48,18 +48,25 @@ Result<std::unique_ptr<Workers>> Workers::start(const Options& options, Ended en
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  made->wanted_ = 1;
-  for (unsigned i = 0; i < options.threads; ++i)
-    made->workers_.push_back(std::make_unique<Worker>());
-  for (unsigned i = 0; i < options.threads; ++i) {
-    Worker& worker = *made->workers_[i];
-    worker.thread = std::thread([&self = *made, &worker] { self.run(worker); });
+  const auto started = made->start_threads();
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  PROJFS_TRY(started);
+  return made;
+}
+
+Status Workers::start_threads() try {
+  wanted_ = 1;
+  for (unsigned i = 0; i < options_.threads; ++i) workers_.push_back(std::make_unique<Worker>());
+  for (unsigned i = 0; i < options_.threads; ++i) {
+    Worker& worker = *workers_[i];
+    worker.thread = std::thread([this, &worker] { run(worker); });
     ::pthread_setname_np(worker.thread.native_handle(), ("fuse-" + std::to_string(i)).c_str());
   }
-  made->pacer_ = std::thread([&self = *made] { self.pace(); });
-  ::pthread_setname_np(made->pacer_.native_handle(), "fuse-pacer");
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return made;
+  pacer_ = std::thread([this] { pace(); });
+  ::pthread_setname_np(pacer_.native_handle(), "fuse-pacer");
+  return {};
+} catch (const std::exception& e) {
+  return fail(EAGAIN, std::string("starting the workers: ") + e.what());
 }
 
 Workers::~Workers() {
@@ -85,14 +92,18 @@ Status Workers::add(const std::shared_ptr<Served>& served) {
     served->token = next_token_++;
     channels_.emplace(served->token, served);
   }
-  epoll_event event{.events = EPOLLIN, .data = {.u64 = served->token}};
-  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, served->channel->fd(), &event) < 0) {
+  if (!watch(*served)) {
     const int error = errno;
     const std::lock_guard lock(channels_mutex_);
     channels_.erase(served->token);
     return fail_errno("epoll_ctl", error);
   }
   return {};
+}
+
+bool Workers::watch(const Served& served) {
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = served.token}};
+  return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, served.channel->fd(), &event) == 0;
 }
 
 std::shared_ptr<Served> Workers::find(std::uint64_t token) {
@@ -106,7 +117,11 @@ void Workers::end(const std::shared_ptr<Served>& served) {
     const std::lock_guard lock(channels_mutex_);
     if (channels_.erase(served->token) == 0) return;  // another worker was first
   }
-  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, served->channel->fd(), nullptr);
+  {
+    const std::lock_guard lock(served->mute_mutex);
+    served->ended = true;
+    ::epoll_ctl(epoll_, EPOLL_CTL_DEL, served->channel->fd(), nullptr);
+  }
   ended_(served);
 }
 
@@ -184,7 +199,6 @@ void Workers::poll(Worker& me) {
     me.pauses.store(me.pauses.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (spin_on(me)) {
       ::sched_yield();  // on a CPU that others want, they go first
-
       continue;
     }
     stop_spinning(me);
@@ -254,11 +268,6 @@ bool Workers::sleep_as_last(Worker& me, std::shared_ptr<Served>& hot) {
   return true;
 }
 
-void Workers::set_events(const Served& served, std::uint32_t events) {
-  epoll_event event{.events = events, .data = {.u64 = served.token}};
-  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, served.channel->fd(), &event);
-}
-
 // `muted` is set before `inside` is looked at again, and leave() lowers `inside` before it looks at
 // `muted`: one of the two sees the other, so a channel never stays muted with nobody inside.
 void Workers::mute(Served& served) {
@@ -266,7 +275,7 @@ void Workers::mute(Served& served) {
   if (served.muted) return;
   served.muted = true;
   if (served.inside > per_channel_) {  // the caller is counted too
-    set_events(served, 0);
+    ::epoll_ctl(epoll_, EPOLL_CTL_DEL, served.channel->fd(), nullptr);
   } else {
     served.muted = false;
   }
@@ -278,7 +287,7 @@ void Workers::leave(Served& served) {
   const std::lock_guard lock(served.mute_mutex);
   if (served.muted && served.inside < per_channel_) {
     served.muted = false;
-    set_events(served, EPOLLIN);
+    if (!served.ended) watch(served);
   }
 }
 

@@ -47,7 +47,8 @@ struct Served {
 
   std::atomic<unsigned> inside = 0;  // threads at this channel
   std::atomic<bool> muted = false;   // taken out of epoll until `inside` falls
-  std::mutex mute_mutex;             // orders changes of `muted` with epoll's
+  std::mutex mute_mutex;             // orders changes of these two with epoll's
+  bool ended = false;
 };
 
 class Workers {
@@ -86,6 +87,7 @@ class Workers {
 
   Workers(const Options& options, Ended ended);
 
+  Status start_threads();
   void run(Worker& me);
   bool wait_for_role(Worker& me);
   void poll(Worker& me);
@@ -114,7 +116,7 @@ class Workers {
   void end(const std::shared_ptr<Served>& served);
   void mute(Served& served);
   void leave(Served& served);
-  void set_events(const Served& served, std::uint32_t events);
+  bool watch(const Served& served);
 
   const Options options_;
   const unsigned per_channel_;
