@@ -139,6 +139,20 @@ Status apply_content(const Engine& engine, Inode& inode, const StageRecord& r,
 
 }  // namespace
 
+std::uint64_t release_staged(const Engine& engine, Inode& inode, StageSeq through) {
+  std::uint64_t bytes = 0;
+  auto done = inode.staged.begin();
+  for (; done != inode.staged.end() && done->seq <= through; ++done) {
+    bytes += done->length;
+    engine.stage.release(*done);
+  }
+  engine.counters.staged_records -= static_cast<std::uint64_t>(done - inode.staged.begin());
+  inode.staged.erase(inode.staged.begin(), done);
+  inode.staged_bytes -= bytes;
+  inode.project->staged_bytes -= bytes;
+  return bytes;
+}
+
 std::uint32_t without_set_id(std::uint32_t mode) {
   mode &= ~static_cast<std::uint32_t>(S_ISUID);
   if ((mode & S_IXGRP) != 0) mode &= ~static_cast<std::uint32_t>(S_ISGID);
@@ -170,7 +184,10 @@ Status apply(const Engine& engine, Inode& inode, const StageRecord& r, const Dat
   inode.sparse = effect.sparse;
   inode.staged.insert(inode.staged.end(), refs.begin(), refs.end());
   engine.counters.staged_records += refs.size();
-  for (const auto& ref : refs) inode.staged_bytes += ref.length;
+  for (const auto& ref : refs) {
+    inode.staged_bytes += ref.length;
+    inode.project->staged_bytes += ref.length;
+  }
   inode.last_seq = seq;
   if (seq > inode.record.attr_floor) {
     inode.record.mtime.tv_sec = r.time_ns / 1000000000;

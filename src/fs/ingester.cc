@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <algorithm>
 
+#include "fs/data_change.h"
 #include "fs/extent_commit.h"
 #include "fs/file_map.h"
 #include "fs/project.h"
@@ -336,14 +337,7 @@ Status Ingester::commit(Job& job) {
     if (inode.gone) return {};
     PROJFS_TRY(commit_extents(engine_, inode, job.state, job.extents));
     inode.overlay.drop_through(job.state.seq);
-    auto done = inode.staged.begin();
-    for (; done != inode.staged.end() && done->seq <= job.state.seq; ++done) {
-      bytes += done->length;
-      engine_.stage.release(*done);
-    }
-    engine_.counters.staged_records -= static_cast<std::uint64_t>(done - inode.staged.begin());
-    inode.staged_bytes -= bytes;
-    inode.staged.erase(inode.staged.begin(), done);
+    bytes = release_staged(engine_, inode, job.state.seq);
   }
   since_checkpoint_ += bytes + 1;
   return {};

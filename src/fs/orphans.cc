@@ -94,10 +94,7 @@ Status ProjectVolume::reclaim(Ino ino) {
     inode.gone = true;
     project_->refund(inode.allocated + xattr_bytes, 1);
     project_->remove_orphan(ino);
-    for (const auto& ref : inode.staged) engine_.stage.release(ref);
-    engine_.counters.staged_records -= inode.staged.size();
-    inode.staged.clear();
-    inode.staged_bytes = 0;
+    release_staged(engine_, inode, inode.last_seq);
     inode.overlay = {};
     inode.size = inode.allocated = 0;
     break;

@@ -40,6 +40,9 @@ class Project {
   [[nodiscard]] Quota quota() const;
   Status set_quota(Database& db, const Quota& quota);
 
+  // Data of this project in the stage.
+  std::atomic<std::uint64_t> staged_bytes{0};
+
   // --- epochs ---
   // Held shared by every change while it is built and committed, alone to close an epoch.
   std::shared_mutex quiesce;

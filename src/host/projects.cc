@@ -60,6 +60,7 @@ ProjectInfo LocalStore::info(const fs::Project& project) const {
   out.dedup = r.dedup;
   out.quota = project.quota();
   out.usage = project.usage();
+  out.staged_bytes = project.staged_bytes;
   return out;
 }
 
@@ -131,10 +132,7 @@ Status LocalStore::destroy(std::string_view id) {
   for (const auto& inode : inodes_->take_project(number)) {
     const std::unique_lock lock(inode->mutex);
     inode->gone = true;
-    for (const auto& ref : inode->staged) stage_->release(ref);
-    engine_->counters.staged_records -= inode->staged.size();
-    inode->staged.clear();
-    inode->staged_bytes = 0;
+    fs::release_staged(*engine_, *inode, inode->last_seq);
     inode->overlay = {};
   }
   wake_.notify_all();
