@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <filesystem>
 
 #include "chunk/block_reader.h"
 #include "chunk/checker.h"
@@ -57,7 +58,11 @@ Status load_leftovers(Core& core) {
 // cut short is said loudly and served as far as it is there.
 Status open_packs(Core& core) {
   PROJFS_ASSIGN(const bool there, core.env.exists(core.packs.directory()));
-  if (!there) PROJFS_TRY(core.env.make_directory(core.packs.directory(), 0700));
+  if (!there) {
+    PROJFS_TRY(core.env.make_directory(core.packs.directory(), 0700));
+    const std::filesystem::path path(core.packs.directory());
+    PROJFS_TRY(core.env.sync_directory(path.has_parent_path() ? path.parent_path().string() : "."));
+  }
   PROJFS_ASSIGN(const auto found, core.packs.found());
   const auto known = core.ledger.packs();
   bool changed = false;

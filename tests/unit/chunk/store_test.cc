@@ -172,6 +172,21 @@ TEST_F(Store, FinishMayBeCalledAgain) {
   expect_clean({a, b});
 }
 
+TEST_F(Store, AVeryLongRoundCommitsOnItsWay) {
+  const auto round = store_->begin();
+  std::vector<ChunkNo> n;
+  for (int i = 0; i < 33000; ++i) {
+    n.push_back(round->add(as_bytes("content " + std::to_string(i)), {}).value());
+  }
+  EXPECT_GT(store_->stats().chunks, 30000u);
+  ASSERT_TRUE(round->finish());
+  EXPECT_EQ(store_->stats().chunks, 33000u);
+  reference(n, 1);
+  expect_content(n[17], "content 17");
+  expect_content(n[32999], "content 32999");
+  expect_clean(n);
+}
+
 TEST_F(Store, ARestartGoesOnWithTheSamePackAndNewNumbers) {
   const auto a = put_one(text(1, 1000));
   open();
