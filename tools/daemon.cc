@@ -67,8 +67,8 @@ void wait_for_end(int signals) {
 
 Error explained(Error error, const std::string& store) {
   if (error.code == ENOENT) {
-    error.message = store + " is not a store (" + error.describe() +
-                    "); 'projfs-admin store init " + store + "' makes one";
+    error.message = store + " is not a store; is the disk that holds it mounted? " +
+                    "'projfs-admin store init " + store + "' makes a new one";
   }
   if (error.code == EBUSY && error.message.empty())
     error.message = "another daemon has the store " + store + " open; stop it first";
@@ -84,6 +84,10 @@ Status run_daemon(const Config& config) {
   ::umask(0);
   PROJFS_ASSIGN(const Descriptor signals, take_signals());
 
+  // Before the store is opened, which changes it: a table that can't be read is for a person to
+  // mend.
+  const std::string mount_table = config.store + "/mounts.json";
+  PROJFS_TRY(load_mount_table(mount_table));
   auto opened = Store::open(config.store, config.engine);
   if (!opened) return tl::unexpected(explained(std::move(opened).error(), config.store));
   const auto store = *std::move(opened);
@@ -93,7 +97,7 @@ Status run_daemon(const Config& config) {
   serving.spin_us = static_cast<unsigned>(config.spin_us);
   PROJFS_ASSIGN(auto server, fuse::Server::start(serving));
   FuseMounter mounter(std::move(server));
-  Mounts mounts(*store, mounter, config.projects_root, config.store + "/mounts.json");
+  Mounts mounts(*store, mounter, config.projects_root, mount_table);
   AdminService service(*store, mounts, mounter);
 
   auto socket = AdminSocket::listen(config.socket, config.admin_group, service);
@@ -104,6 +108,7 @@ Status run_daemon(const Config& config) {
     outcome = tl::unexpected(std::move(socket).error());
   }
   if (outcome) {
+    (*socket)->serve();
     log::info("serving the store {} at {}", config.store, config.socket);
     ::sd_notify(0, "READY=1");
     wait_for_end(signals.get());

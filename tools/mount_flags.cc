@@ -32,12 +32,17 @@ constexpr std::array<std::string_view, 21> kMeaningless = {"defaults",
                                                            "nolazytime",
                                                            "strictatime"};
 
+// The same with a value. The last four are what the kernel shows of a mount, and a remount repeats.
+constexpr std::array<std::string_view, 10> kMeaninglessPrefixes = {
+    "x-",       "X-",       "comment=",  "source=",   "fsname=",
+    "subtype=", "user_id=", "group_id=", "rootmode=", "max_read="};
+
 bool is_meaningless(std::string_view option) {
-  if (option.empty() || option.starts_with("x-") || option.starts_with("comment=") ||
-      option.starts_with("X-") || option.starts_with("source=") || option.starts_with("fsname=") ||
-      option.starts_with("subtype="))
-    return true;
-  return std::find(kMeaningless.begin(), kMeaningless.end(), option) != kMeaningless.end();
+  for (const auto prefix : kMeaninglessPrefixes) {
+    if (option.starts_with(prefix)) return true;
+  }
+  return option.empty() ||
+         std::find(kMeaningless.begin(), kMeaningless.end(), option) != kMeaningless.end();
 }
 
 }  // namespace

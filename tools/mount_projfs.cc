@@ -58,14 +58,10 @@ int main(int argc, char** argv) {
         return complain(kUsage,
                         "-N: mounting in another namespace is not possible: projfsd mounts");
       default:
-        std::fputs(kHelp, stderr);
-        return kUsage;
+        return kUsage;  // getopt has said what is wrong
     }
   }
-  if (argc - optind != 2) {
-    std::fputs(kHelp, stderr);
-    return kUsage;
-  }
+  if (argc - optind != 2) return complain(kUsage, "wants ID and DIR; see mount.projfs -h");
   const std::string id = argv[optind];
   const auto flags = projfs::parse_mount_flags(options, sloppy);
   if (!flags) return complain(kUsage, id + ": " + flags.error().describe());

@@ -87,8 +87,11 @@ Result<std::unique_ptr<AdminSocket>> AdminSocket::listen(const std::string& path
   PROJFS_ASSIGN(self->listener_, listen_at(path));
   self->stop_event_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!self->stop_event_) return fail_errno("cannot make an event");
-  self->acceptor_ = std::thread([raw = self.get()] { raw->accept_loop(); });
   return self;
+}
+
+void AdminSocket::serve() {
+  acceptor_ = std::thread([this] { accept_loop(); });
 }
 
 AdminSocket::~AdminSocket() {
@@ -96,8 +99,8 @@ AdminSocket::~AdminSocket() {
   if (acceptor_.joinable()) {
     ::eventfd_write(stop_event_.get(), 1);
     acceptor_.join();
-    ::unlink(path_.c_str());
   }
+  if (listener_) ::unlink(path_.c_str());
   std::unique_lock lock(mutex_);
   for (const auto& [fd, uid] : connections_) ::shutdown(fd, SHUT_RDWR);
   finished_.wait(lock, [this] { return connections_.empty(); });
@@ -149,12 +152,12 @@ void AdminSocket::accept_loop() {
     }
     connections_.emplace(connection.get(), peer.uid);
     std::thread([this, peer, moved = std::move(connection)]() mutable {
-      serve(std::move(moved), peer);
+      converse(std::move(moved), peer);
     }).detach();
   }
 }
 
-void AdminSocket::serve(Descriptor connection, const AdminPeer& peer) {
+void AdminSocket::converse(Descriptor connection, const AdminPeer& peer) {
   const int fd = connection.get();
   if (!peer.admin) {
     const timeval idle{.tv_sec = kIdleSeconds, .tv_usec = 0};

@@ -34,6 +34,8 @@ class AdminSocket {
   static Result<std::unique_ptr<AdminSocket>> listen(const std::string& path,
                                                      const std::string& group,
                                                      AdminService& service);
+  // Begins to answer; who connected before has been waiting. Once.
+  void serve();
   // Stops listening, tells running jobs to stop, waits for them, removes the socket.
   ~AdminSocket();
   AdminSocket(const AdminSocket&) = delete;
@@ -42,7 +44,7 @@ class AdminSocket {
  private:
   AdminSocket(std::string path, std::optional<gid_t> group, AdminService& service);
   void accept_loop();
-  void serve(Descriptor connection, const AdminPeer& peer);
+  void converse(Descriptor connection, const AdminPeer& peer);
   [[nodiscard]] bool is_admin(int connection, uid_t uid, gid_t gid) const;
 
   const std::string path_;

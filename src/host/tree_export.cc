@@ -59,11 +59,13 @@ class Export {
   Status settle(Status done, const std::string& path) {
     if (done) return {};
     Error error = std::move(done).error();
+    if (stopped_) return tl::unexpected(std::move(error));
+    stopped_ = error.code == ENOSPC || error.code == EDQUOT || error.code == ECANCELED;
     if (error.code == ENOSPC || error.code == EDQUOT) {
       return fail(error.code, "no room for " + path +
                                   " there; what has been copied stays: make room and use --resume");
     }
-    if (error.code == ECANCELED) return tl::unexpected(std::move(error));
+    if (stopped_) return tl::unexpected(std::move(error));
     outcome_.add_problem(path + ": " + error.describe());
     return {};
   }
@@ -234,6 +236,7 @@ class Export {
   Descriptor top_;
   CopyOutcome outcome_;
   CopyProgress progress_;
+  bool stopped_ = false;  // the error on its way up ends the copy, and says where
   std::map<Ino, std::string> linked_;  // path of the first name, from the top
   std::vector<std::uint8_t> buffer_;
 };

@@ -56,6 +56,8 @@ class Import {
   Status settle(Status done, const std::string& path) {
     if (done) return {};
     Error error = std::move(done).error();
+    if (stopped_) return tl::unexpected(std::move(error));
+    stopped_ = stops_the_copy(error);
     if (error.code == EDQUOT) {
       return fail(EDQUOT, "the project's quota is used up at " + path +
                               "; what has been copied stays: raise the quota and run it again");
@@ -64,7 +66,7 @@ class Import {
       return fail(ENOSPC, "the store has no room for " + path +
                               "; what has been copied stays: free disk space and run it again");
     }
-    if (stops_the_copy(error)) return tl::unexpected(std::move(error));
+    if (stopped_) return tl::unexpected(std::move(error));
     outcome_.add_problem(path + ": " + error.describe());
     return {};
   }
@@ -273,6 +275,7 @@ class Import {
   const CopyWatch& watch_;
   CopyOutcome outcome_;
   CopyProgress progress_;
+  bool stopped_ = false;  // the error on its way up ends the copy, and says where
   std::map<std::pair<dev_t, ino_t>, Ino> linked_;
   std::vector<std::uint8_t> buffer_;
 };

@@ -25,6 +25,7 @@ class AdminSocketTest : public ::testing::Test {
     auto socket = AdminSocket::listen(path_, "", service_);
     ASSERT_TRUE(socket) << socket.error().message;
     socket_ = *std::move(socket);
+    socket_->serve();
   }
   [[nodiscard]] Descriptor connect() const {
     sockaddr_un address{};
@@ -126,6 +127,20 @@ TEST_F(AdminSocketTest, RefusesAGroupThatIsNotThere) {
   const auto socket = AdminSocket::listen(path_, "no-such-group-here", service_);
   ASSERT_FALSE(socket);
   EXPECT_EQ(socket.error().code, ENOENT);
+}
+
+TEST_F(AdminSocketTest, WhoConnectsEarlyWaits) {
+  auto socket = AdminSocket::listen(path_, "", service_);
+  ASSERT_TRUE(socket);
+  const auto early = connect();
+  LineChannel channel(early.get(), 1 << 20);
+  ASSERT_TRUE(channel.write("{\"verb\":\"dance\"}\n"));
+  std::array<char, 1> byte;
+  EXPECT_EQ(::recv(early.get(), byte.data(), byte.size(), MSG_DONTWAIT), -1);
+  (*socket)->serve();
+  const auto line = channel.read_line();
+  ASSERT_TRUE(line && *line);
+  EXPECT_EQ(json::parse(**line)["error"]["errno"], EOPNOTSUPP);
 }
 
 TEST_F(AdminSocketTest, ItEndsWithClientsConnected) {
