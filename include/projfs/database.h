@@ -8,13 +8,14 @@
 // next sync() (or when committed with sync = true). Batches become durable in commit order.
 #pragma once
 
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/wal_filter.h>
+#include <rocksdb/write_batch.h>
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <rocksdb/db.h>
-#include <rocksdb/env.h>
-#include <rocksdb/write_batch.h>
 #include <string>
 #include <string_view>
 
@@ -75,6 +76,7 @@ class Database {
  private:
   Database() = default;
   std::unique_ptr<rocksdb::Env> env_;
+  std::unique_ptr<rocksdb::WalFilter> log_filter_;
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_{};
   std::shared_ptr<rocksdb::Cache> cache_;

@@ -320,7 +320,7 @@ std::string key(int i) { return "key" + std::to_string(i); }
 // An index in a power cut: all that was synced is there, and what is there is a prefix.
 TEST_F(FaultEnvTest, TheIndexSurvivesPowerCutsUpToItsLastSync) {
   int lost = 0;
-  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
     const auto root = path(std::to_string(seed));
     std::filesystem::create_directory(root);
     std::mt19937_64 rng(seed);
