@@ -2,8 +2,7 @@
 //
 // Keeps what RocksDB replays from its logs a prefix of what was committed. After a power cut a log
 // may lack its end, or have zeros where a page was never written, while later records, or a later
-// log, are whole. RocksDB takes both for the clean end of a log (measured: about one in ten random
-// power cuts left a hole) and goes on behind the hole.
+// log, are whole. RocksDB takes both for the clean end of a log and goes on behind the hole.
 #pragma once
 
 #include <rocksdb/env.h>
