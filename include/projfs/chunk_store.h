@@ -12,11 +12,11 @@
 // Thread safety: everything may be called from several threads; one Ingest belongs to one thread.
 #pragma once
 
+#include <rocksdb/write_batch.h>
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <rocksdb/write_batch.h>
 #include <string>
 #include <vector>
 
@@ -57,10 +57,10 @@ struct ChunkProblem {
 class ChunkStore {
  public:
   struct Options {
-    std::uint32_t average_chunk = 8 << 10;   // power of two; min is a quarter, max eight times
-    std::uint32_t block_bytes = 128 << 10;   // uncompressed size at which a block is closed
-    int compression_level = 1;               // zstd
-    std::uint64_t pack_bytes = 256ull << 20; // size at which a pack is closed
+    std::uint32_t average_chunk = 8 << 10;    // power of two; min is a quarter, max eight times
+    std::uint32_t block_bytes = 128 << 10;    // uncompressed size at which a block is closed
+    int compression_level = 1;                // zstd
+    std::uint64_t pack_bytes = 256ull << 20;  // size at which a pack is closed
     std::uint64_t block_cache_bytes = 48ull << 20;  // decompressed blocks kept for reading
   };
 
@@ -93,8 +93,9 @@ class ChunkStore {
   };
   virtual std::unique_ptr<Ingest> begin() = 0;
 
-  // Reads out.size() bytes from `offset` of a chunk, verified. EIO (with the chunk's name and a loud
-  // log line; the chunk is marked damaged and not deduplicated against again) when damaged or missing.
+  // Reads out.size() bytes from `offset` of a chunk, verified. EIO (with the chunk's name and a
+  // loud log line; the chunk is marked damaged and not deduplicated against again) when damaged or
+  // missing.
   virtual Status read(ChunkNo chunk, std::uint32_t offset, MutableBytes out) = 0;
 
   // One piece of a larger read; see read_many().

@@ -7,10 +7,10 @@
 // ranges of one file are the caller's to order.
 #pragma once
 
+#include <sys/uio.h>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <sys/uio.h>
 #include <vector>
 
 #include "projfs/bytes.h"

@@ -41,17 +41,17 @@ using Status = Result<void>;
 #define PROJFS_CONCAT(a, b) PROJFS_CONCAT_INNER(a, b)
 
 // Returns the error of `expr` (a Status or Result) from the enclosing function, if it has one.
-#define PROJFS_TRY(expr)                                                         \
-  do {                                                                           \
-    auto&& projfs_try_ = (expr);                                                 \
-    if (!projfs_try_) [[unlikely]]                                               \
-      return tl::unexpected<::projfs::Error>(std::move(projfs_try_).error());    \
+#define PROJFS_TRY(expr)                                                      \
+  do {                                                                        \
+    auto&& projfs_try_ = (expr);                                              \
+    if (!projfs_try_) [[unlikely]]                                            \
+      return tl::unexpected<::projfs::Error>(std::move(projfs_try_).error()); \
   } while (false)
 
 // Binds `lhs` to the value of `expr`, or returns its error from the enclosing function.
 #define PROJFS_ASSIGN(lhs, expr) PROJFS_ASSIGN_IMPL(PROJFS_CONCAT(projfs_res_, __LINE__), lhs, expr)
-#define PROJFS_ASSIGN_IMPL(tmp, lhs, expr)                               \
-  auto&& tmp = (expr);                                                   \
-  if (!tmp) [[unlikely]]                                                 \
-    return tl::unexpected<::projfs::Error>(std::move(tmp).error());      \
+#define PROJFS_ASSIGN_IMPL(tmp, lhs, expr)                          \
+  auto&& tmp = (expr);                                              \
+  if (!tmp) [[unlikely]]                                            \
+    return tl::unexpected<::projfs::Error>(std::move(tmp).error()); \
   lhs = *std::move(tmp)

@@ -7,11 +7,11 @@
 // Thread safety: everything may be called from several threads.
 #pragma once
 
+#include <rocksdb/env.h>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <rocksdb/env.h>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,30 +91,32 @@ struct CheckReport {
 class Store {
  public:
   struct Options {
-    Env* env = nullptr;                 // null: Env::posix()
+    Env* env = nullptr;                    // null: Env::posix()
     rocksdb::Env* database_env = nullptr;  // null: RocksDB's default
     std::uint64_t index_cache_bytes = 64ull << 20;
     std::uint64_t index_buffer_bytes = 64ull << 20;
     std::uint64_t block_cache_bytes = 48ull << 20;
-    std::uint64_t inode_cache = 65536;        // inodes
-    std::uint64_t stage_bytes = 1ull << 30;   // writers wait for ingestion above this
-    std::uint64_t overlay_extents = 200000;   // likewise
-    std::uint64_t reserve_bytes = 0;          // 0: 1 % of the disk, at least 256 MiB, at most 8 GiB
+    std::uint64_t inode_cache = 65536;       // inodes
+    std::uint64_t stage_bytes = 1ull << 30;  // writers wait for ingestion above this
+    std::uint64_t overlay_extents = 200000;  // likewise
+    std::uint64_t reserve_bytes = 0;         // 0: 1 % of the disk, at least 256 MiB, at most 8 GiB
     std::uint32_t average_chunk = 8 << 10;
     std::uint32_t block_bytes = 128 << 10;
     int compression_level = 1;
     unsigned ingest_threads = 1;
-    std::int64_t ingest_after_ms = 2000;      // a file untouched for this long is ingested
-    std::int64_t sync_every_ms = 5000;        // everything acknowledged is durable after this; 0: off
-    bool background = true;                   // false: only explicit calls work (tests)
+    std::int64_t ingest_after_ms = 2000;  // a file untouched for this long is ingested
+    std::int64_t sync_every_ms = 5000;    // everything acknowledged is durable after this; 0: off
+    bool background = true;               // false: only explicit calls work (tests)
   };
 
-  // Makes a new store in `directory`: missing (its parent must exist) or empty, else EEXIST/ENOTEMPTY.
+  // Makes a new store in `directory`: missing (its parent must exist) or empty, else
+  // EEXIST/ENOTEMPTY.
   static Status init(Env& env, const std::string& directory, rocksdb::Env* database_env = nullptr);
   // ENOENT: not there or not a store; EBUSY: another daemon has it; EPROTONOSUPPORT: newer format;
   // EIO: damaged. Recovers from any crash by itself, in time bounded by stage_bytes.
   static Result<std::unique_ptr<Store>> open(const std::string& directory, const Options& options);
-  // Ingests nothing, syncs everything: a store closed cleanly opens fast. REQUIRES: no Volume in use.
+  // Ingests nothing, syncs everything: a store closed cleanly opens fast. REQUIRES: no Volume in
+  // use.
   virtual ~Store() = default;
 
   // --- projects --- (ids unknown: ENOENT; malformed: EINVAL)
@@ -138,7 +140,8 @@ class Store {
   virtual Status collect_garbage() = 0;
   // Recomputes every counter, reference and link count from the records, while the store is in use.
   // `read_data` also verifies every block and chunk. `progress` (may be empty) gets 0..1.
-  virtual Result<CheckReport> check(bool read_data, const std::function<void(double)>& progress) = 0;
+  virtual Result<CheckReport> check(bool read_data,
+                                    const std::function<void(double)>& progress) = 0;
 };
 
 }  // namespace projfs

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The file system of one project: POSIX semantics over inodes, without FUSE. Every call is one
-// operation as an application would see it: it is done, and survives a kill of the process, when the
-// call returns success; on error nothing changed. The errno in an Error is the one POSIX asks for.
+// operation as an application would see it: it is done, and survives a kill of the process, when
+// the call returns success; on error nothing changed. The errno in an Error is the one POSIX asks
+// for.
 //
 // Permission checks on path access (rwx bits, ACLs, sticky) are the kernel's (default_permissions);
 // what depends on the object itself (quota, set-gid inheritance, suid dropping) is done here.
@@ -65,8 +66,8 @@ struct VolumeSpace {  // for statfs
 struct DirEntry {
   std::string_view name;
   Ino ino = 0;
-  std::uint32_t type = 0;        // S_IFMT bits
-  std::uint64_t next_cookie = 0; // resumes the listing after this entry; stable for ever
+  std::uint32_t type = 0;         // S_IFMT bits
+  std::uint64_t next_cookie = 0;  // resumes the listing after this entry; stable for ever
 };
 
 class Volume {
@@ -92,9 +93,9 @@ class Volume {
   virtual Result<Attr> tmpfile(Ino parent, std::uint32_t mode, const Caller& caller) = 0;
 
   // Lists a directory from `cookie` (0: start; "." and ".." included, with cookies 1 and 2). `sink`
-  // returns false when the entry was not taken: the listing stops before it. `want_attr`: each entry
-  // comes with its attributes (null for "." and ".."). An entry there for the whole time is listed
-  // exactly once whatever else changes meanwhile.
+  // returns false when the entry was not taken: the listing stops before it. `want_attr`: each
+  // entry comes with its attributes (null for "." and ".."). An entry there for the whole time is
+  // listed exactly once whatever else changes meanwhile.
   using DirSink = std::function<bool(const DirEntry&, const Attr*)>;
   virtual Status readdir(Ino dir, std::uint64_t cookie, bool want_attr, const DirSink& sink) = 0;
 
@@ -127,8 +128,8 @@ class Volume {
   virtual Result<VolumeSpace> space() = 0;
 
   // --- life of unlinked inodes ---
-  // The kernel dropped the inode from its cache: if it has no name and the kernel does not know it any more
-  // (see KernelView), its space is given back.
+  // The kernel dropped the inode from its cache: if it has no name and the kernel does not know it
+  // any more (see KernelView), its space is given back.
   virtual void forget(Ino ino) = 0;
 
   // How the volume asks whether an unlinked inode may still be open. No lookup counts are kept, so

@@ -180,7 +180,7 @@ Result<json> AdminService::store_check(Arguments& arguments, const AdminPeer& /*
 }
 
 Result<json> AdminService::store_gc(Arguments& arguments, const AdminPeer& /*peer*/,
-                                        const AdminProgress& progress) {
+                                    const AdminProgress& progress) {
   PROJFS_TRY(arguments.done());
   progress(0, "ingesting what is staged");
   PROJFS_TRY(store_.ingest_all());

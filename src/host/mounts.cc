@@ -111,7 +111,10 @@ Status Mounts::mount(const std::string& id, const std::optional<std::string>& mo
     for (const auto& [other, remembered] : table_) {
       if (other == id || remembered.mountpoint != where) continue;
       busy_.erase(id);
-      return fail(EBUSY, where + " belongs to the project " + other + "; choose another directory");
+      return fail(EBUSY, std::string(where)
+                             .append(" belongs to the project ")
+                             .append(other)
+                             .append("; choose another directory"));
     }
   }
   auto done = mount_now(id, where, options);

@@ -236,7 +236,7 @@ class Export {
   Descriptor top_;
   CopyOutcome outcome_;
   CopyProgress progress_;
-  bool stopped_ = false;  // the error on its way up ends the copy, and says where
+  bool stopped_ = false;               // the error on its way up ends the copy, and says where
   std::map<Ino, std::string> linked_;  // path of the first name, from the top
   std::vector<std::uint8_t> buffer_;
 };

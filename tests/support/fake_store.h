@@ -7,8 +7,8 @@
 #include <memory>
 #include <mutex>
 
-#include "support/memory_volume.h"
 #include "projfs/store.h"
+#include "support/memory_volume.h"
 
 namespace projfs::testing {
 
