@@ -82,24 +82,20 @@ void ServerImpl::release(const std::string& id) {
 }
 
 Status ServerImpl::mount(const MountSpec& spec) {
-  PROJFS_ASSIGN(const int fd, put_in_place(spec));
-  if (const auto served = serve(spec, fd); !served) {
+  PROJFS_ASSIGN(const Mounted mounted, put_in_place(spec));
+  if (auto served = serve(spec, mounted.fd); !served) {
+    if (const auto undone = unmount_fuse(spec.mountpoint, mounted.device, true); !undone)
+      log::warn("fuse: {}", undone.error().describe());
     std::unique_lock lock(mutex_);
-    if (const auto it = mounts_.find(spec.id); it != mounts_.end() && it->second.device) {
-      const Device device = *it->second.device;
-      lock.unlock();
-      if (const auto undone = unmount_fuse(spec.mountpoint, device, true); !undone)
-        log::warn("fuse: {}", undone.error().describe());
-      lock.lock();
-    }
     changed_.wait(lock, [&] { return !mounts_.contains(spec.id); });
     return served;
   }
+  raise_readahead(mounted.device);  // the answer to INIT lowered it
   return {};
 }
 
-// Everything of a mount but the serving; returns its descriptor.
-Result<int> ServerImpl::put_in_place(const MountSpec& spec) {
+// Everything of a mount but the serving.
+Result<Mounted> ServerImpl::put_in_place(const MountSpec& spec) {
   const std::lock_guard one_at_a_time(mounting_);
   PROJFS_TRY(check_mountpoint(spec.mountpoint));
   PROJFS_TRY(reserve(spec));
@@ -115,8 +111,7 @@ Result<int> ServerImpl::put_in_place(const MountSpec& spec) {
     const std::lock_guard lock(mutex_);
     mounts_.at(spec.id).device = mounted->device;
   }
-  raise_readahead(mounted->device);
-  return mounted->fd;
+  return *mounted;
 }
 
 Status ServerImpl::attach(const MountSpec& spec, int fd) {

@@ -46,7 +46,7 @@ class ServerImpl : public Server {
     bool detached = false;         // no name any more, but still in use
   };
 
-  Result<int> put_in_place(const MountSpec& spec);
+  Result<Mounted> put_in_place(const MountSpec& spec);
   Status reserve(const MountSpec& spec);
   void release(const std::string& id);
   Status serve(const MountSpec& spec, int fd);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -91,6 +92,17 @@ TEST_F(MountTest, MountsAndUnmounts) {
   EXPECT_EQ(volume.use_count(), 1);
   mount();
   EXPECT_EQ(look(at("a")).st_size, 5);
+}
+
+TEST_F(MountTest, ReadsAMebibyteAhead) {
+  mount();
+  const auto device = look(dir).st_dev;
+  const std::string path = "/sys/class/bdi/" + std::to_string(major(device)) + ":" +
+                           std::to_string(minor(device)) + "/read_ahead_kb";
+  if (::access(path.c_str(), W_OK) != 0) GTEST_SKIP() << path << " cannot be written";
+  unsigned kib = 0;
+  std::ifstream(path) >> kib;
+  EXPECT_EQ(kib, 1024u);
 }
 
 TEST_F(MountTest, RefusesBadMountPointsWithASentence) {
