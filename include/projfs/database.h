@@ -70,7 +70,10 @@ class Database {
   [[nodiscard]] rocksdb::DB& raw() const { return *db_; }
   // Bytes of the memtables, the block cache and what table readers hold outside it.
   [[nodiscard]] std::uint64_t memory_bytes() const;
-  // Bytes on disk (tables and logs).
+  // Moves everything from the log to tables, so that opening the store has nothing to replay.
+  Status flush();
+  // Bytes on disk: tables, and what the log holds that is not in tables yet. The log itself is a
+  // file of fixed size that is reused.
   [[nodiscard]] std::uint64_t disk_bytes() const;
 
  private:

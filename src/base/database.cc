@@ -117,8 +117,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
   o.write_buffer_manager =
       std::make_shared<rocksdb::WriteBufferManager>(options.write_buffer_bytes, nullptr);
   o.db_write_buffer_size = options.write_buffer_bytes;
-
-  o.max_total_wal_size = 256ull << 20;
+  o.max_total_wal_size = 48ull << 20;
   o.max_open_files = 512;
   o.max_background_jobs = 2;
   o.keep_log_file_num = 3;
@@ -212,14 +211,20 @@ std::uint64_t Database::memory_bytes() const {
 std::uint64_t Database::disk_bytes() const {
   std::uint64_t total = 0;
   for (auto* handle : handles_) {
-    std::uint64_t v = 0;
-    if (db_->GetIntProperty(handle, rocksdb::DB::Properties::kTotalSstFilesSize, &v)) total += v;
-  }
-  rocksdb::VectorLogPtr logs;
-  if (db_->GetSortedWalFiles(logs).ok()) {
-    for (const auto& log : logs) total += log->SizeFileBytes();
+    for (const auto& property : {rocksdb::DB::Properties::kTotalSstFilesSize,
+                                 rocksdb::DB::Properties::kCurSizeActiveMemTable}) {
+      std::uint64_t v = 0;
+      if (db_->GetIntProperty(handle, property, &v)) total += v;
+    }
   }
   return total;
+}
+
+Status Database::flush() {
+  rocksdb::FlushOptions options;
+  options.wait = true;
+  return from_rocksdb(db_->Flush(options, {handles_.begin(), handles_.end()}),
+                      "flushing the index");
 }
 
 }  // namespace projfs

@@ -82,6 +82,8 @@ class LocalStore final : public Store {
   std::mutex maintenance_mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
+  // Positions in the index up to which there is nothing left to reclaim, and nothing to flush.
+  std::uint64_t maintained_ = 0, flushed_ = 0;
   std::vector<std::shared_ptr<fs::ProjectVolume>> opened_;  // orphans of before to be reclaimed
   std::thread maintenance_;
 };

@@ -62,6 +62,15 @@ void LocalStore::maintain() {
 Status LocalStore::maintain_once() {
   if (options_.sync_every_ms != 0) PROJFS_TRY(sync());
   space_->refresh();
+  const auto position = index_sync_->position();
+  if (position == maintained_) {
+    // Nothing changed for a whole period: an idle store leaves nothing to replay, then rests.
+    if (flushed_ != position && stage_->staged_bytes() == 0) {
+      PROJFS_TRY(db_->flush());
+      flushed_ = index_sync_->position();
+    }
+    return {};
+  }
   const auto stopping = [this] {
     const std::lock_guard lock(maintenance_mutex_);
     return stopping_;
@@ -78,6 +87,7 @@ Status LocalStore::maintain_once() {
     PROJFS_ASSIGN(const bool more, chunks_->compact(kDeadShare));
     if (!more) break;
   }
+  maintained_ = index_sync_->position();
   return {};
 }
 
