@@ -160,6 +160,8 @@ std::string Generator::acl(bool minimal) {
   std::vector<Entry> entries;
   const auto add = [&](std::uint16_t tag, std::uint32_t id = 0xffffffff) {
     entries.push_back({tag, static_cast<std::uint16_t>(random_.below(8)), id});
+    // Set-gid without group execute: kernels and FUSE disagree on who loses it when.
+    if (tag == 4 || tag == 16) entries.back().perm |= 1;
   };
   add(1);
   if (!minimal)
@@ -202,6 +204,7 @@ void Generator::attributes(Operation& op) {
       break;
     case Do::kChmod:
       op.mode = random_.one_in(4) ? random_.below(010000) : random_.one_in(2) ? 0777 : 0755;
+      if (op.mode & S_ISGID) op.mode |= S_IXGRP;  // as in acl()
       break;
     case Do::kChown:
       op.uid = random_.one_in(2) ? static_cast<uid_t>(-1) : random_.pick(kUsers);

@@ -49,10 +49,10 @@ Outcome outcome(std::int64_t result) {
   return out;
 }
 
-// Devices are made, never used: what they do is not the file system's affair.
-bool is_device(const std::string& path) {
+// Devices, fifos and sockets are made, never used: what they do is not the file system's affair.
+bool is_special(const std::string& path) {
   struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode));
+  return ::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
 // File system access as another user, for this thread.
@@ -107,7 +107,7 @@ std::string Operation::describe() const {
 class World::Target {
  public:
   Target(const World& world, const std::string& path, int slot, int flags) : own_(slot < 0) {
-    if (own_ && is_device(world.at(path))) {
+    if (own_ && is_special(world.at(path))) {
       error_ = ENXIO;
       return;
     }
@@ -155,7 +155,7 @@ Outcome World::do_names(const Operation& op) {
   };
   switch (op.what) {
     case Do::kCreate: {
-      if (is_device(path)) return {ENXIO, 0, {}};
+      if (is_special(path)) return {ENXIO, 0, {}};
       const int fd =
           ::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC | O_NONBLOCK | op.flags, op.mode);
       Outcome out = outcome(fd);
@@ -178,7 +178,7 @@ Outcome World::do_names(const Operation& op) {
     case Do::kRename:
       return outcome(::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, other.c_str(), op.flags));
     case Do::kOpen:
-      if (is_device(path)) return {ENXIO, 0, {}};
+      if (is_special(path)) return {ENXIO, 0, {}};
       return into_slot(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     case Do::kTmpfile:
       return into_slot(::open(path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, op.mode));
