@@ -4,6 +4,9 @@
 // batches. Knows nothing of what the keys mean; the layers that own a family document its schema in
 // docs/format.md.
 //
+// After an error of commit() or sync() nobody knows what the log holds: both fail with EIO from
+// then on, until the database is opened again. (RocksDB itself would abort the process.)
+//
 // Durability: a committed batch survives a kill of the process; it survives power loss after the
 // next sync() (or when committed with sync = true). Batches become durable in commit order.
 #pragma once
@@ -13,6 +16,7 @@
 #include <rocksdb/wal_filter.h>
 #include <rocksdb/write_batch.h>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -78,11 +82,14 @@ class Database {
 
  private:
   Database() = default;
+  [[nodiscard]] Status usable() const;
+  Status kept(Status status);
   std::unique_ptr<rocksdb::Env> env_;
   std::unique_ptr<rocksdb::WalFilter> log_filter_;
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_{};
   std::shared_ptr<rocksdb::Cache> cache_;
+  std::atomic<bool> failed_{false};
 };
 
 // A RocksDB status as ours: Corruption -> EIO, NoSpace -> ENOSPC, with RocksDB's own words.

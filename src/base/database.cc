@@ -182,12 +182,28 @@ Result<std::optional<std::string>> Database::get(Family f, std::string_view key,
 }
 
 Status Database::commit(rocksdb::WriteBatch& batch, bool sync) {
+  PROJFS_TRY(usable());
   rocksdb::WriteOptions options;
   options.sync = sync;
-  return from_rocksdb(db_->Write(options, &batch), "writing the index");
+  return kept(from_rocksdb(db_->Write(options, &batch), "writing the index"));
 }
 
-Status Database::sync() { return from_rocksdb(db_->SyncWAL(), "syncing the index"); }
+Status Database::sync() {
+  PROJFS_TRY(usable());
+  return kept(from_rocksdb(db_->SyncWAL(), "syncing the index"));
+}
+
+Status Database::usable() const {
+  if (!failed_) [[likely]]
+    return {};
+  return fail(EIO,
+              "the index could not be written before, and is not touched until it is opened again");
+}
+
+Status Database::kept(Status status) {
+  if (!status) failed_ = true;
+  return status;
+}
 
 std::unique_ptr<rocksdb::Iterator> Database::scan(Family f, const rocksdb::Slice* upper,
                                                   const rocksdb::Snapshot* at) const {

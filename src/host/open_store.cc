@@ -4,6 +4,7 @@
 // no index record names, and the stage is replayed over the index.
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
 
 #include "fs/data_change.h"
 #include "host/local_store.h"
@@ -24,6 +25,8 @@ Status Store::init(Env& env, const std::string& directory, rocksdb::Env* databas
     }
   } else {
     PROJFS_TRY(env.make_directory(directory, 0700));
+    const auto parent = std::filesystem::absolute(directory).parent_path();
+    PROJFS_TRY(env.sync_directory(parent.string()));
   }
   Database::Options index;
   index.create = true;

@@ -60,7 +60,7 @@ class Writer {
       }
       last_.push_back(op.describe());
       if (last_.size() > 20) last_.pop_front();
-      const Outcome want = plain_.apply(op);
+      const Outcome want = plain_.apply(answered(op, got));
       ++acknowledged_;
       if (got.error != want.error || got.result != want.result) {
         problem_ = "errno " + std::to_string(got.error) + " result " + std::to_string(got.result) +

@@ -104,6 +104,11 @@ std::string Operation::describe() const {
   return out;
 }
 
+Operation answered(Operation op, const Outcome& outcome) {
+  if (op.what == Do::kCopyRange && outcome.result > 0) op.length = outcome.result;
+  return op;
+}
+
 class World::Target {
  public:
   Target(const World& world, const std::string& path, int slot, int flags) : own_(slot < 0) {

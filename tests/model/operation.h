@@ -67,6 +67,9 @@ struct Outcome {
   std::string text;         // what the call showed: names of a directory, data found
 };
 
+// The operation as it was answered: copy_file_range(2) may copy less than asked, but not nothing.
+Operation answered(Operation op, const Outcome& outcome);
+
 // A directory in which operations are done, with the files they hold open.
 class World {
  public:

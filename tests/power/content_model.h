@@ -35,11 +35,13 @@ class ContentModel {
     for (std::uint64_t i = offset; i < offset + length && i < next.size(); ++i) next[i] = '\0';
     states_.push_back(std::move(next));
   }
+  // A change of more than one step got no answer: the size may be of any step.
+  void was_interrupted() { any_size_ = true; }
   void synced() { states_.erase(states_.begin(), states_.end() - 1); }
 
   // Empty if `found` is legal, else why not.
   [[nodiscard]] std::string explain(const std::string& found) const {
-    bool size_seen = false;
+    bool size_seen = any_size_ && found.size() <= now().size();
     for (const auto& s : states_) size_seen = size_seen || s.size() == found.size();
     if (!size_seen)
       return "size " + std::to_string(found.size()) + ", synced " +
@@ -58,6 +60,7 @@ class ContentModel {
 
  private:
   std::vector<std::string> states_;  // the first is durable
+  bool any_size_ = false;
 };
 
 }  // namespace projfs::power
