@@ -129,14 +129,20 @@ gone() { # PID: returns once it ended
 # Starts projfsd and returns once it answers.
 daemon_start() { # [flags for projfsd]
   local pid
-  "$PROJFSD" --config "$CONFIG" --store "$STORE" --projects-root "$ROOT" --socket "$SOCKET" \
-    --foreground "$@" >>"$LOG" 2>&1 </dev/null &
-  pid=$!
-  echo "$pid" >"$WORK/daemon.pid"
+  rm -f "$WORK/daemon.status" "$WORK/daemon.pid"
+  # A shell of its own waits for it, so that its exit status is known whoever stops it.
+  (
+    "$PROJFSD" --config "$CONFIG" --store "$STORE" --projects-root "$ROOT" --socket "$SOCKET" \
+      --foreground "$@" >>"$LOG" 2>&1 </dev/null &
+    echo $! >"$WORK/daemon.pid.new" && mv "$WORK/daemon.pid.new" "$WORK/daemon.pid"
+    wait $!
+    echo $? >"$WORK/daemon.status"
+  ) >/dev/null 2>&1 &
+  disown
+  until pid=$(daemon_pid); do sleep 0.01; done
   until admin store status >/dev/null 2>&1; do
     if ! alive "$pid"; then
-      wait "$pid"
-      echo "projfsd ended with status $?:"
+      echo "projfsd ended:"
       tail -n 20 "$LOG"
       rm -f "$WORK/daemon.pid"
       return 1
@@ -145,17 +151,16 @@ daemon_start() { # [flags for projfsd]
   done
 }
 
-# Orderly end; returns projfsd's exit status where it is known (it was started by this shell).
+# Orderly end; fails if projfsd was gone already, or says so with its exit status.
 daemon_stop() {
-  local pid status
+  local pid
   pid=$(daemon_pid)
-  alive "$pid" || return 0
+  rm -f "$WORK/daemon.pid"
+  alive "$pid" || { echo "projfsd was gone"; return 1; }
   kill -TERM "$pid"
   gone "$pid"
-  rm -f "$WORK/daemon.pid"
-  wait "$pid" 2>/dev/null
-  status=$?
-  [ "$status" = 127 ] || return "$status"
+  until [ -s "$WORK/daemon.status" ]; do sleep 0.01; done
+  [ "$(cat "$WORK/daemon.status")" = 0 ] || { echo "exit status $(cat "$WORK/daemon.status")"; return 1; }
 }
 
 # What a power switch does to the process: no time to say goodbye. `daemon_kill` also takes the dead
@@ -165,7 +170,6 @@ daemon_die() {
   pid=$(daemon_pid)
   kill -9 "$pid"
   gone "$pid"
-  wait "$pid" 2>/dev/null
   rm -f "$WORK/daemon.pid"
 }
 daemon_kill() {

@@ -51,6 +51,10 @@ bool is_regular(const std::string& path) {
   struct stat st {};
   return ::lstat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
 }
+bool has_set_id(const std::string& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) == 0 && (st.st_mode & (S_ISUID | S_ISGID)) != 0;
+}
 std::string join(const std::string& dir, const std::string& name) {
   return dir == "." ? name : dir + "/" + name;
 }
@@ -248,6 +252,9 @@ void Generator::data(Operation& op) {
       } else {
         op.other = regular();
       }
+      // FUSE does not say whether the caller may keep set-id bits, so projfs drops them for root
+      // too.
+      if (op.other_slot >= 0 || has_set_id(root_ + "/" + op.other)) op.as = random_.pick(kUsers);
       break;
     case Do::kFsync:
       op.flags = random_.one_in(2) ? 1 : 0;

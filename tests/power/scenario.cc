@@ -65,9 +65,8 @@ std::pair<Ino, std::string> Scenario::entry() {
 std::string Scenario::name() { return "n" + std::to_string(random_.below(12)); }
 
 void Scenario::unlinked(Ino ino) {
-  if (!ino) return;
-  contents_.erase(ino);
-  volume_->forget(ino);
+  // Its content stays known: a removal that was not synced may be undone by the power cut.
+  if (ino) volume_->forget(ino);
 }
 
 Status Scenario::change_names() {
@@ -276,7 +275,11 @@ Status Scenario::step() {
   const std::string before = tree_.text();
   const Status result = dice < 5 ? change_names() : change_attributes();
   // Also when there was no answer: it may be done.
-  if (tree_.text() != before) states_.push_back(tree_);
+  if (tree_.text() != before) {
+    for (const Ino ino : touched_) last_change_[ino] = states_.size();
+    states_.push_back(tree_);
+  }
+  touched_.clear();
   return result;
 }
 

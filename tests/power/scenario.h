@@ -46,7 +46,7 @@ class Scenario {
   Status change_data();
   Status make_durable();
   void unlinked(Ino ino);
-  void touched(Ino ino) { last_change_[ino] = states_.size(); }
+  void touched(Ino ino) { touched_.push_back(ino); }
   void said(const std::string& what);
   std::string verify();
 
@@ -67,6 +67,7 @@ class Scenario {
   // Trees after each change of names and attributes; those before `durable_` can't come back.
   std::vector<TreeModel> states_;
   std::size_t durable_ = 0;
+  std::vector<Ino> touched_;                // by the operation being done
   std::map<Ino, std::size_t> last_change_;  // per inode: the state that holds its last change
   std::map<Ino, ContentModel> contents_;
   std::uint64_t done_ = 0, compared_ = 0;
