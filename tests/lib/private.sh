@@ -64,7 +64,7 @@ suite_clean() {
   pid=$(daemon_pid)
   if alive "$pid"; then
     kill -9 "$pid"
-    gone "$pid"
+    gone
   fi
   if [ -z "$ended" ] && [ "$status" != 77 ]; then
     failed=$((failed + 1))
@@ -119,12 +119,8 @@ daemon_init() { admin store init "$STORE"; }
 
 # The daemon is known by its pid file, so that hooks run by a test program can stop and start it.
 daemon_pid() { cat "$WORK/daemon.pid" 2>/dev/null; }
-alive() { # PID: there, and no zombie
-  [ -n "$1" ] && [ -r "/proc/$1/stat" ] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
-}
-gone() { # PID: returns once it ended
-  while alive "$1"; do sleep 0.01; done
-}
+alive() { [ -n "$1" ] && [ ! -e "$WORK/daemon.status" ] && kill -0 "$1" 2>/dev/null; }
+gone() { until [ -s "$WORK/daemon.status" ]; do sleep 0.01; done; } # all of its threads ended
 
 # Starts projfsd and returns once it answers.
 daemon_start() { # [flags for projfsd]
@@ -158,8 +154,7 @@ daemon_stop() {
   rm -f "$WORK/daemon.pid"
   alive "$pid" || { echo "projfsd was gone"; return 1; }
   kill -TERM "$pid"
-  gone "$pid"
-  until [ -s "$WORK/daemon.status" ]; do sleep 0.01; done
+  gone
   [ "$(cat "$WORK/daemon.status")" = 0 ] || { echo "exit status $(cat "$WORK/daemon.status")"; return 1; }
 }
 
@@ -169,7 +164,7 @@ daemon_die() {
   local pid
   pid=$(daemon_pid)
   kill -9 "$pid"
-  gone "$pid"
+  gone
   rm -f "$WORK/daemon.pid"
 }
 daemon_kill() {

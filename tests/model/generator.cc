@@ -269,8 +269,8 @@ Operation Generator::next() {
   const bool crowded = entries_ > limits_.entries;
   const auto weight = [&](const Weight& w) -> std::uint64_t {
     if (w.what == Do::kUnlink || w.what == Do::kRmdir) return w.weight * (crowded ? 6 : 1);
-    if (limits_.crash_safe &&
-        (w.what == Do::kMapWrite || w.what == Do::kSeek || w.what == Do::kList))
+    if (limits_.crash_safe && (w.what == Do::kMapWrite || w.what == Do::kAppend ||
+                               w.what == Do::kSeek || w.what == Do::kList))
       return 0;
     return w.weight;
   };

@@ -38,7 +38,9 @@ std::string parent(const std::string& path) {
 bool changes_times_alike(const Operation& op) {
   // Mapped writes are stamped when the kernel writes them back; truncate(2) to the same size may or
   // may not stamp.
-  return op.what != Do::kMapWrite && op.what != Do::kTruncate && op.what != Do::kAppend;
+  // Giving an ACL that says what the mode says already may or may not be a change.
+  return op.what != Do::kMapWrite && op.what != Do::kTruncate && op.what != Do::kAppend &&
+         !op.name.starts_with("system.posix_acl_");
 }
 
 Range touched(const Operation& op, const Outcome& outcome) {

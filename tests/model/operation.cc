@@ -225,10 +225,12 @@ Outcome World::do_data(const Operation& op) {
   if (fd.error()) return {fd.error(), 0, {}};
   switch (op.what) {
     case Do::kWrite: {
-      const std::string data = content(op.seed, op.length);
+      const std::string data = content(op.seed, op.skip + op.length).substr(op.skip);
       return outcome(::pwrite(fd, data.data(), data.size(), op.offset));
     }
     case Do::kAppend: {
+      // A slot's position is wherever looking for holes left it.
+      if (op.slot >= 0 && ::lseek(fd, 0, SEEK_END) < 0) return outcome(-1);
       const std::string data = content(op.seed, op.length);
       return outcome(::write(fd, data.data(), data.size()));
     }

@@ -56,6 +56,7 @@ struct Operation {
   std::int64_t seconds = 0;
   long nanoseconds = 0;
   std::uint64_t seed = 0;  // of the data
+  std::uint64_t skip = 0;  // bytes of that data left out, for the rest of a write
   uid_t as = 0;            // who does it; 0: root
 
   [[nodiscard]] std::string describe() const;
