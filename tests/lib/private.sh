@@ -177,8 +177,15 @@ detach_dead() {
 }
 
 mount_project() { # ID: mounts it unless it is; prints the mount point
-  mountpoint -q "$ROOT/$1" || admin mount "$1" >/dev/null || return
-  echo "$ROOT/$1"
+  local try
+  # A mount namespace that somebody made meanwhile may still hold an earlier mount.
+  for try in $(seq 1 50); do
+    mountpoint -q "$ROOT/$1" || admin mount "$1" >"$WORK/mounting" 2>&1 || { sleep 0.2; continue; }
+    echo "$ROOT/$1"
+    return
+  done
+  cat "$WORK/mounting" >&2
+  return 1
 }
 umount_project() { admin umount "$1" >/dev/null; }
 
