@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <tuple>
 
 #include "projfs/bytes.h"
 #include "projfs/stage.h"
@@ -49,7 +50,9 @@ struct DecodedHeader {
 struct Stream {
   std::uint64_t opening = 0;
   std::uint64_t lane = 0;
-  auto operator<=>(const Stream&) const = default;
+  bool operator<(const Stream& other) const {
+    return std::tie(opening, lane) < std::tie(other.opening, other.lane);
+  }
 };
 
 // The fields of a record header, in host order.

@@ -13,7 +13,6 @@ namespace {
 
 using stage::Lane;
 using stage::OldStream;
-using stage::RecordHeader;
 using stage::Scan;
 using stage::Segment;
 using stage::SegmentPool;
