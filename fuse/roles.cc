@@ -20,13 +20,15 @@ void set_timer(int timer, std::int64_t period_ns) {
 
 }  // namespace
 
+// A role may have been given up while nobody was idle, so that nobody could be asked to take it:
+// whoever becomes idle looks whether anyone polls at all.
 bool Workers::wait_for_role(Worker& me) {
   std::unique_lock lock(roles_);
   ++idle_;
-  promoted_.wait(lock, [&] { return stopping_ || wanted_ > 0; });
+  promoted_.wait(lock, [&] { return stopping_ || wanted_ > 0 || pollers_ == 0; });
   --idle_;
   if (stopping_) return false;
-  --wanted_;
+  if (wanted_ > 0) --wanted_;
   ++pollers_;
   me.polls = true;
   arm_pacer();

@@ -55,7 +55,6 @@ Result<std::unique_ptr<Workers>> Workers::start(const Options& options, Ended en
 }
 
 Status Workers::start_threads() try {
-  wanted_ = 1;
   for (unsigned i = 0; i < options_.threads; ++i) workers_.push_back(std::make_unique<Worker>());
   for (unsigned i = 0; i < options_.threads; ++i) {
     Worker& worker = *workers_[i];

@@ -163,6 +163,23 @@ TEST_F(ServerTest, ARequestThatWaitsDoesNotStopOthers) {
   }
 }
 
+// The role is given up while the other thread is still starting and can not be asked to take it.
+TEST_F(ServerTest, AThreadThatBecomesIdleTakesARoleThatNobodyHas) {
+  for (int i = 0; i < 300; ++i) {
+    Gate gate;
+    Client slow, quick;
+    slow.volume->set_hook(gate.hook("fsync"));
+    start({.workers = 2});
+    slow.attach(*server, "slow");
+    const auto waiting = slow.kernel.send(FUSE_FSYNC, 1, packed(fuse_fsync_in{}));
+    quick.attach(*server, "quick");
+    EXPECT_EQ(quick.ask().error, 0);
+    gate.open();
+    EXPECT_EQ(slow.kernel.answer_to(waiting).error, 0);
+    server.reset();
+  }
+}
+
 TEST_F(ServerTest, RequestsThatWaitAreServedByManyThreads) {
   start({.workers = 8});
   Gate gate;
