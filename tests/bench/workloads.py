@@ -251,7 +251,11 @@ def versions(system, inputs):
     synced = clocked(system, "sync", "-f", system.path)
     total = Measured(copy.value + synced.value, copy.client + synced.client, copy.daemon + synced.daemon)
     done = settled_after(system, total)
-    return {"versions cp": total, "versions done": done, "space": Measured(system.stored())}
+    rows = {"versions cp": total, "versions done": done}
+    space = system.stored()
+    if space is not None:
+        rows["space"] = Measured(space)
+    return rows
 
 
 def settled_after(system, total):
