@@ -40,7 +40,7 @@ Status ProjectVolume::write(Ino ino, std::uint64_t offset, Bytes data, bool drop
   record.offset = offset;
   record.length = data.size();
   record.flags = drop_set_id ? kDropSetId : 0;
-  const auto status = with_quota([&]() -> Status {
+  auto status = with_quota([&]() -> Status {
     const std::shared_lock quiesce(project_->quiesce);
     const std::unique_lock lock(found->mutex);
     if (found->gone) return fail(ESTALE);

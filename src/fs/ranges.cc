@@ -55,7 +55,7 @@ Status ProjectVolume::fallocate(Ino ino, int mode, std::uint64_t offset, std::ui
   PROJFS_ASSIGN(const auto found, inode(ino));
   if (S_ISDIR(found->record.mode)) return fail(EISDIR);
   if (!S_ISREG(found->record.mode)) return fail(ENODEV);
-  const auto status = with_quota([&]() -> Status {
+  auto status = with_quota([&]() -> Status {
     const std::shared_lock quiesce(project_->quiesce);
     const std::unique_lock lock(found->mutex);
     if (found->gone) return fail(ESTALE);
