@@ -81,7 +81,8 @@ void Channel::process(const Request& request, const Buffers& buffers) {
   }
   traffic_.requests.fetch_add(1, std::memory_order_relaxed);
   switch (request.opcode()) {
-    case FUSE_INTERRUPT:  // operations are not interrupted, and this asks for no answer
+    case FUSE_INTERRUPT:     // operations are not interrupted, and this asks for no answer
+    case FUSE_NOTIFY_REPLY:  // nor this, which nothing here asks for; libfuse would leak it
       return;
     case FUSE_DESTROY:
       return reply(request, {});
