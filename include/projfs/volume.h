@@ -45,7 +45,7 @@ struct Attr {
 struct Caller {
   std::uint32_t uid = 0, gid = 0;
   std::uint32_t umask = 0;  // applied unless the parent has a default ACL
-  bool privileged = true;   // may exceed quota? never: this only spares set-id bits on chmod
+  bool privileged = true;   // asks as root
 };
 
 // What setattr changes; unset members stay.

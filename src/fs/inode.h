@@ -4,9 +4,8 @@
 // inode number lives for ever. While an object exists it is the truth; the index may lag behind it
 // by what is staged.
 //
-// Lock order (each may be skipped): Project::rename_mutex, Project::quiesce (shared),
-// Inode::ingest_mutex, Inode::mutex of several inodes in ascending inode number,
-// Project::orphan_mutex.
+// Lock order (each may be skipped): Project::rename_mutex, Inode::ingest_mutex, Project::quiesce
+// (shared), Inode::mutex of several inodes in ascending inode number, Project::orphan_mutex.
 #pragma once
 
 #include <atomic>
