@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <vector>
 
 #include "projfs/log.h"
@@ -137,6 +139,12 @@ Status Mounts::unmount(std::string_view id, bool force) {
       return fail(EBUSY, "it is being mounted or unmounted right now; try again");
   }
   auto done = mounter_.unmount(id, force);
+  // A file that was closed just now may be held a moment longer, by the kernel or by somebody who
+  // looks through /proc. Who really uses the mount still does after this.
+  for (int tries = 0; !done && done.error().code == EBUSY && !force && tries < 10; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    done = mounter_.unmount(id, force);
+  }
 
   const std::lock_guard lock(mutex_);
   busy_.erase(busy_.find(id));
