@@ -29,8 +29,8 @@ Result<DataEffect> effect_of(const Engine& engine, const Inode& inode, const Sta
 Status apply(const Engine& engine, Inode& inode, const StageRecord& record,
              const DataEffect& effect, std::span<const StageRef> refs);
 
-// The index says what the inode's records up to `through` said, or the inode is gone: gives them back to
-// the stage. Returns the bytes of data that were in them.
+// The index says what the inode's records up to `through` said, or the inode is gone: gives them
+// back to the stage. Returns the bytes of data that were in them.
 std::uint64_t release_staged(const Engine& engine, Inode& inode, StageSeq through);
 
 // The mode after a write or truncate that must drop set-id bits.

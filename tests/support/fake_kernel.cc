@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <utility>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace projfs::testing {
 namespace {
