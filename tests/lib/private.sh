@@ -187,7 +187,16 @@ mount_project() { # ID: mounts it unless it is; prints the mount point
   cat "$WORK/mounting" >&2
   return 1
 }
-umount_project() { admin umount "$1" >/dev/null; }
+umount_project() { # ID: whoever looks around on this machine may be in it for a moment
+  local try
+  for try in $(seq 1 50); do
+    admin umount "$1" >"$WORK/unmounting" 2>&1 && return
+    grep -q 'in use' "$WORK/unmounting" || break
+    sleep 0.2
+  done
+  cat "$WORK/unmounting" >&2
+  return 1
+}
 
 project() { # ID [create options]
   local id=$1
