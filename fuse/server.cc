@@ -61,7 +61,10 @@ ServerImpl::~ServerImpl() {
 }
 
 Status ServerImpl::reserve(const MountSpec& spec) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  // Unmounted from outside a moment ago: what is left of it goes by itself.
+  if (const auto it = mounts_.find(spec.id); it != mounts_.end())
+    wait_until_gone(lock, spec.id, std::weak_ptr<Served>(it->second.served));
   if (const auto it = mounts_.find(spec.id); it != mounts_.end()) {
     if (it->second.detached)
       return fail(EBUSY, "project " + spec.id + " is still in use where it was mounted before");
@@ -186,9 +189,13 @@ void ServerImpl::wait_until_gone(std::unique_lock<std::mutex>& lock, const std::
 }
 
 std::optional<std::string> ServerImpl::mountpoint(std::string_view id) const {
+  std::shared_ptr<Served> served;  // let go of after the lock
   const std::lock_guard lock(mutex_);
   const auto it = mounts_.find(id);
   if (it == mounts_.end() || it->second.detached || !it->second.device) return std::nullopt;
+  // The kernel hung up: somebody unmounted it, and the reaper has not come by yet.
+  served = it->second.served.lock();
+  if (served && hung_up(served->channel->fd())) return std::nullopt;
   return it->second.spec.mountpoint;
 }
 

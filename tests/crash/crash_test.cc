@@ -59,7 +59,7 @@ class Writer {
         return;
       }
       last_.push_back(op.describe());
-      if (last_.size() > 20) last_.pop_front();
+      if (last_.size() > 400) last_.pop_front();
       if (op.what == Do::kWrite && got.error == 0 && got.result > 0 &&
           got.result < static_cast<std::int64_t>(op.length)) {
         finish_short_write(op, got.result);

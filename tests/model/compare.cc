@@ -54,7 +54,9 @@ std::string compare_stat(const struct stat& t, const struct stat& m) {
     return "device " + number(t.st_rdev) + ", expected " + number(m.st_rdev);
   const bool by_hand = m.st_mtim.tv_sec < kSetByHand;
   if (by_hand != (t.st_mtim.tv_sec < kSetByHand) || (by_hand && ns(t.st_mtim) != ns(m.st_mtim)))
-    return "mtime " + std::to_string(ns(t.st_mtim)) + ", expected " + std::to_string(ns(m.st_mtim));
+    return "mtime " + std::to_string(ns(t.st_mtim)) + ", expected " +
+           std::to_string(ns(m.st_mtim)) + ", mode " + octal(m.st_mode) + ", links " +
+           number(m.st_nlink);
   return {};
 }
 
