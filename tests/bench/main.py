@@ -35,6 +35,8 @@ def arguments():
     parser.add_argument("--on", metavar="SYSTEM,...", default="", help="of: " + ", ".join(systems.ALL))
     parser.add_argument("--repeat", type=int, metavar="N", default=0,
                         help="how often each row is measured (default 2; --quick: 1); slow systems: once")
+    parser.add_argument("--keep", action="store_true",
+                        help="workloads that are not measured now: as the last run with this option had them")
     parser.add_argument("--document", action="store_true", help="write docs/benchmarks.md in any case")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
@@ -80,7 +82,33 @@ def measure(name, on, repeat, given, options, results):
                     print("    %-42s %s" % (row.label, report.amount(measured[row.key].value, row.unit)))
 
 
+def load():
+    """How many tasks of anybody wanted to run, the mean of a minute: above one or two, somebody else did."""
+    return os.getloadavg()[0]
+
+
 EXTRA = {"space": space.backups, "memory": memory.idle}
+
+
+def keep(path, names, results):
+    """Takes over from an earlier run what was not measured in this one."""
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        old = json.load(file)
+    for name in old["runs"]:
+        if name in names:
+            continue
+        results["runs"][name] = old["runs"][name]
+        if name in EXTRA:
+            results[name] = old.get(name)
+            continue
+        for key in [row.key for row in workloads.ALL[name][1]] + workloads.UNLISTED.get(name, []):
+            for part in ("samples", "medians"):
+                if key in old[part]:
+                    results[part][key] = old[part][key]
+        if name == "tree":
+            results["memory after unpacking"] = old["memory after unpacking"]
 
 
 def main():
@@ -94,9 +122,11 @@ def main():
     given = preparation.prepare(options, names, say)
     results = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "quick": options.quick,
                "repeat": repeat, "machine": report.machine(), "samples": {}, "failures": [],
-               "inputs": vars(given) | {"memory": {}}}
+               "inputs": vars(given) | {"memory": {}}, "runs": {}}
     started = time.monotonic()
     for name in names:
+        run = results["runs"][name] = {"date": time.strftime("%H:%M", time.gmtime()), "load": [load()],
+                                       "quick": options.quick}
         if name in EXTRA:
             say(name)
             try:
@@ -106,17 +136,20 @@ def main():
                 results["failures"].append({"workload": name, "system": "", "error": str(error)})
         else:
             measure(name, on, repeat, given, options, results)
+        run["load"].append(load())
     results["memory after unpacking"] = given.memory
     results["seconds"] = time.monotonic() - started
     results["medians"] = {key: {system: statistics.median(s["value"] for s in samples)
                                 for system, samples in by.items()}
                           for key, by in results["samples"].items()}
 
+    out = os.path.join(options.data, "..")
+    if options.keep:
+        keep(os.path.join(out, "kept.json"), names, results)
     text = report.tables(results)
     print(text)
-    out = os.path.join(options.data, "..")
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    for name in ("results.json", "results-%s.json" % stamp):
+    for name in ("results.json", "results-%s.json" % stamp) + (("kept.json",) if options.keep else ()):
         with open(os.path.join(out, name), "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
     whole = not (options.quick or options.only or options.on)

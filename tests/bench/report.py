@@ -84,7 +84,7 @@ def space(results):
     stored = results["medians"].get("space", {})
     done = results["medians"].get("versions done", {})
     rows = [(name, size, done.get(name)) for name, size in stored.items()]
-    rows += [(name, row["bytes"], row.get("seconds")) for name, row in results.get("space", {}).items()
+    rows += [(name, row["bytes"], row.get("seconds")) for name, row in (results.get("space") or {}).items()
              if name != "plain"]
     for name, size, seconds in sorted(rows, key=lambda row: row[1]):
         lines.append("| %s | %s | %s |" % (name, megabytes(size), amount(seconds, "s") if seconds else "–"))
@@ -111,8 +111,11 @@ def memory(results):
 
 
 def tables(results):
-    parts = ["Measured %s on %s%s. In brackets: how many times as fast projfs is." % (
-        results["date"], results["machine"], ", with --quick" if results["quick"] else "")]
+    runs = ["%s %s%s (load %s)" % (run["date"], name, " --quick" if run["quick"] else "",
+                                   "–".join("%.1f" % load for load in run["load"]))
+            for name, run in results["runs"].items()]
+    parts = ["Measured until %s on %s. In brackets: how many times as fast projfs is. The load of the machine, which "
+             "includes everything else that ran on it: %s." % (results["date"], results["machine"], ", ".join(runs))]
     for title, lines in (("Speed", speed(results)), ("Where projfs spends the time", processor(results)),
                          ("Space for 15 versions of two packages", space(results)),
                          ("Memory", memory(results))):

@@ -273,3 +273,6 @@ ALL = {
     "sqlite": (sqlite, SQLITE_ROWS),
     "versions": (versions, VERSIONS_ROWS),
 }
+
+# What is measured as well and has no row in the table of speed.
+UNLISTED = {"tree": ["background"], "versions": ["space"]}
