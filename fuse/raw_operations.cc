@@ -130,9 +130,12 @@ void setxattr(Channel& channel, const Request& request) {
     const auto length = static_cast<std::size_t>(end - rest.begin());
     const Bytes value = rest.subspan(length + 1);
     if (value.size() < in.size) return fail(EINVAL);
-    return v.setxattr(request.header().nodeid, as_view(rest.first(length)),
-                      as_view(value.first(in.size)), static_cast<int>(in.flags),
-                      (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0);
+    // The kernel sends the flag for default ACLs too, which take no set-gid away.
+    const auto name = as_view(rest.first(length));
+    const bool kill_sgid = (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0 &&
+                           name != "system.posix_acl_default";
+    return v.setxattr(request.header().nodeid, name, as_view(value.first(in.size)),
+                      static_cast<int>(in.flags), kill_sgid);
   });
 }
 

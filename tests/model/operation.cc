@@ -215,7 +215,13 @@ Outcome World::do_names(const Operation& op) {
 }
 
 Outcome World::do_data(const Operation& op) {
-  if (op.what == Do::kTruncate && op.slot < 0)
+  // FUSE does not say which of truncate(2) and ftruncate(2) it was; only with another size do both
+  // have to move the times.
+  struct stat old {};
+  const bool same_size = op.what == Do::kTruncate && op.slot < 0 &&
+                         ::lstat(at(op.path).c_str(), &old) == 0 && S_ISREG(old.st_mode) &&
+                         static_cast<std::uint64_t>(old.st_size) == op.length;
+  if (op.what == Do::kTruncate && op.slot < 0 && !same_size)
     return outcome(::truncate(at(op.path).c_str(), op.length));
   int flags = op.what == Do::kSeek || op.what == Do::kFsync || op.what == Do::kCopyRange ? O_RDONLY
                                                                                          : O_RDWR;
