@@ -105,7 +105,7 @@ Status run_daemon(const Config& config) {
   if (socket) {
     outcome = mounts.restore();
   } else {
-    outcome = tl::unexpected(std::move(socket).error());
+    outcome = tl::unexpected(socket.error());
   }
   if (outcome) {
     (*socket)->serve();

@@ -77,7 +77,8 @@ class Import {
     if (!names) return settle(tl::unexpected(names.error()), path);
     for (const auto& name : *names) {
       PROJFS_TRY(tick());
-      PROJFS_TRY(settle(entry(dir, name, to, path + "/" + name), path + "/" + name));
+      const std::string below = std::string(path).append("/").append(name);
+      PROJFS_TRY(settle(entry(dir, name, to, below), below));
       ++progress_.files;
     }
     return {};
