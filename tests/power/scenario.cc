@@ -198,7 +198,7 @@ Status Scenario::change_data() {
           0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE};
       const int mode = random_.pick(kModes);
       said("fallocate " + std::to_string(mode) + " " + at);
-      if (mode == 0) content.resize(std::max<std::uint64_t>(content.now().size(), offset + length));
+      if (mode == 0) content.grow(offset + length);
       if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
         content.zero(offset, length, mode & FALLOC_FL_KEEP_SIZE);
       return volume_->fallocate(ino, mode, offset, length);
@@ -212,7 +212,7 @@ Status Scenario::change_data() {
       const auto copied = volume_->copy_range(from, start, ino, offset, length);
       // Copying may stop early, as copy_file_range(2) may.
       const std::uint64_t most = std::min<std::uint64_t>(length, source.size() - start);
-      content.write(offset, source.substr(start, copied ? std::min(*copied, most) : most));
+      content.copy(offset, source.substr(start, copied ? std::min(*copied, most) : most));
       if (!copied) content.was_interrupted();
       PROJFS_TRY(copied);
       if (*copied == 0 || *copied > most) return fail(EIO, "copied " + std::to_string(*copied));
