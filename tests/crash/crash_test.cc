@@ -4,6 +4,7 @@
 // directory as well. At a random instant a hook kills the daemon ("die"), later brings it back
 // ("revive"). Then everything acknowledged must be there, and of each writer's one operation that
 // got no answer either all or nothing.
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ class Writer {
     for (;;) {
       const Operation op = generator_.next();
       const Outcome got = tested_.apply(op);
-      if (got.error == ENOTCONN || got.error == ECONNABORTED) {
+      if (got.error == ENOTCONN || got.error == ECONNABORTED || (got.error == EIO && is_dead())) {
         unanswered_ = op;
         return;
       }
@@ -111,6 +112,19 @@ class Writer {
   [[nodiscard]] std::uint64_t done_unanswered() const { return done_unanswered_; }
 
  private:
+  // A request that was being copied to or from the daemon when it was killed ends with EIO, not
+  // with ENOTCONN (fuse_dev_do_read and fuse_dev_do_write in Linux's fs/fuse/dev.c). The kernel may
+  // tell of the end of the connection a moment later; a daemon that lives answers.
+  [[nodiscard]] bool is_dead() const {
+    for (int look = 0; look < 20; ++look) {
+      struct statx now {};
+      if (::statx(AT_FDCWD, tested_root_.c_str(), AT_STATX_FORCE_SYNC, STATX_MODE, &now) < 0)
+        return errno == ENOTCONN || errno == ECONNABORTED;
+      ::usleep(10'000);
+    }
+    return false;
+  }
+
   // The kernel cuts a write at the first and the last page boundary into requests of their own; the
   // daemon may die between two of them. What write(2) answered counts as acknowledged.
   void finish_short_write(Operation op, std::int64_t done) {
