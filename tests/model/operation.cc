@@ -50,9 +50,14 @@ Outcome outcome(std::int64_t result) {
 }
 
 // Devices, fifos and sockets are made, never used: what they do is not the file system's affair.
-bool is_special(const std::string& path) {
+// Fifos, sockets and devices are not opened: ENXIO. 0: it can be. When the daemon behind a mount
+// was killed, its own errno: opening might say something else then, from what the kernel still
+// knows.
+int not_opened(const std::string& path) {
   struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+  if (::stat(path.c_str(), &st) < 0)
+    return errno == ENOTCONN || errno == ECONNABORTED || errno == EIO ? errno : 0;
+  return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) ? 0 : ENXIO;
 }
 
 // File system access as another user, for this thread.
@@ -112,10 +117,8 @@ Operation answered(Operation op, const Outcome& outcome) {
 class World::Target {
  public:
   Target(const World& world, const std::string& path, int slot, int flags) : own_(slot < 0) {
-    if (own_ && is_special(world.at(path))) {
-      error_ = ENXIO;
-      return;
-    }
+    if (own_) error_ = not_opened(world.at(path));
+    if (error_ != 0) return;
     fd_ = own_ ? ::open(world.at(path).c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
                : world.slots_[slot];
     if (fd_ < 0) error_ = own_ ? errno : EBADF;
@@ -160,7 +163,7 @@ Outcome World::do_names(const Operation& op) {
   };
   switch (op.what) {
     case Do::kCreate: {
-      if (is_special(path)) return {ENXIO, 0, {}};
+      if (const int error = not_opened(path)) return {error, 0, {}};
       const int fd =
           ::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC | O_NONBLOCK | op.flags, op.mode);
       Outcome out = outcome(fd);
@@ -183,7 +186,7 @@ Outcome World::do_names(const Operation& op) {
     case Do::kRename:
       return outcome(::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, other.c_str(), op.flags));
     case Do::kOpen:
-      if (is_special(path)) return {ENXIO, 0, {}};
+      if (const int error = not_opened(path)) return {error, 0, {}};
       return into_slot(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     case Do::kTmpfile:
       return into_slot(::open(path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, op.mode));
