@@ -17,6 +17,10 @@ namespace {
 constexpr unsigned kBurst = 16;      // requests of the hottest channel before looking around
 constexpr unsigned kLookEvery = 16;  // empty looks at the hottest channel before looking around
 constexpr int kEvents = 32;
+// A yield that takes this long gave the CPU to somebody with work of their own for a time slice,
+// not to the client that waits for us.
+constexpr std::int64_t kLostSliceNs = 500'000;
+constexpr std::int64_t kShortestRestNs = 20'000'000, kLongestRestNs = 1'000'000'000;
 constexpr std::uint64_t kStopToken = 0;
 
 std::int64_t now_ns() {
@@ -150,12 +154,18 @@ Channel::Received Workers::turn(Worker& me, const std::shared_ptr<Served>& serve
 
 // Gives everyone that is ready one turn; returns how many were ready. The last served becomes
 // `hot`. Leaves early when the role is lost.
-unsigned Workers::look_around(Worker& me, std::shared_ptr<Served>& hot, int timeout_ms) {
+unsigned Workers::look_around(Worker& me, std::shared_ptr<Served>& hot) {
   std::array<epoll_event, kEvents> events;
-  const int n = ::epoll_wait(epoll_, events.data(), kEvents, timeout_ms);
+  const int n = ::epoll_wait(epoll_, events.data(), kEvents, 0);
+  return n > 0 ? serve(me, hot, {events.data(), static_cast<std::size_t>(n)}) : 0;
+}
+
+unsigned Workers::serve(Worker& me, std::shared_ptr<Served>& hot,
+                        std::span<const epoll_event> events) {
   unsigned served_some = 0;
-  for (int i = 0; i < n && !stopping_; ++i) {
-    auto served = find(events[static_cast<std::size_t>(i)].data.u64);
+  for (const auto& event : events) {
+    if (stopping_) break;
+    auto served = find(event.data.u64);
     if (!served) continue;
     if (turn(me, served) != Channel::Received::kRequest) continue;
     ++served_some;
@@ -185,7 +195,7 @@ void Workers::poll(Worker& me) {
     }
     if (look) {
       since_look = 0;
-      const unsigned ready = look_around(me, hot, 0);
+      const unsigned ready = look_around(me, hot);
       if (!me.polls && !regain(me)) return;
       burst = ready > 1 ? 1 : kBurst;
       found = found || ready > 0;
@@ -197,13 +207,13 @@ void Workers::poll(Worker& me) {
     }
     me.pauses.store(me.pauses.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (spin_on(me)) {
-      ::sched_yield();  // on a CPU that others want, they go first
+      yield();
       continue;
     }
     stop_spinning(me);
-    if (!look) {  // all others, before giving up
+    if (!look && !crowded_) {  // all others, before giving up
       since_look = kLookEvery;
-      if (look_around(me, hot, 0) > 0) {
+      if (look_around(me, hot) > 0) {
         me.warm = true;
         if (!me.polls && !regain(me)) return;
         continue;
@@ -216,9 +226,31 @@ void Workers::poll(Worker& me) {
   }
 }
 
+// On a CPU that others want, they go first. A thread that spins there pays twice: it waits while
+// they run, and what it used up spinning makes the scheduler prefer them to it when a request
+// comes. One that sleeps is run at once, and on the client's own CPU, so spinning rests.
+void Workers::yield() {
+  const auto before = now_ns();
+  ::sched_yield();
+  const auto after = now_ns();
+  if (after - before < kLostSliceNs) return;
+  const auto rested_until = rest_until_ns_.load(std::memory_order_relaxed);
+  if (after < rested_until) return;
+  const auto last = rest_ns_.load(std::memory_order_relaxed);
+  const auto rest =
+      after - rested_until < last ? std::min(2 * last, kLongestRestNs) : kShortestRestNs;
+  rest_ns_.store(rest, std::memory_order_relaxed);
+  rest_until_ns_.store(after + rest, std::memory_order_relaxed);
+  crowded_.store(true, std::memory_order_relaxed);
+}
+
 bool Workers::spin_on(Worker& me) {
   if (options_.spinners == 0 || options_.spin_us == 0) return false;
   const std::int64_t now = now_ns();
+  if (crowded_.load(std::memory_order_relaxed)) {
+    if (now < rest_until_ns_.load(std::memory_order_relaxed)) return false;
+    crowded_.store(false, std::memory_order_relaxed);
+  }
   if (me.warm) {
     me.warm = false;
     last_work_ns_.store(now, std::memory_order_relaxed);
@@ -252,17 +284,18 @@ bool Workers::sleep_as_last(Worker& me, std::shared_ptr<Served>& hot) {
     }
     asleep_ = true;
   }
-  std::array<epoll_event, 1> one;
-  ::epoll_wait(epoll_, one.data(), 1, -1);
+  std::array<epoll_event, kEvents> events;
+  const int n = ::epoll_wait(epoll_, events.data(), kEvents, -1);
   {
     const std::lock_guard lock(roles_);
     asleep_ = false;
   }
   arm_pacer();
-  if (look_around(me, hot, 0) > 0) {
+  if (n <= 0) return true;
+  if (serve(me, hot, {events.data(), static_cast<std::size_t>(n)}) > 0) {
     me.warm = true;
     last_work_ns_.store(now_ns(), std::memory_order_relaxed);
-    call_spinners();
+    if (!crowded_) call_spinners();
   }
   return true;
 }

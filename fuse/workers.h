@@ -6,7 +6,8 @@
 // a thread on another CPU costs more than most requests. A poller reads a request and carries it
 // out itself, then looks for the next. When there is none it goes on looking for spin_us (if it is
 // one of the `spinners`), then sleeps in epoll_wait if it is the last poller, or else leaves
-// polling to the others.
+// polling to the others. While other programs want the CPUs, which a spinner notices by its yields
+// taking long, nobody spins.
 //
 // Who replaces a poller that is busy:
 //   - before a request that may wait for a disk (fsync, long reads) the poller hands its role over;
@@ -24,12 +25,14 @@
 // else idle.
 #pragma once
 
+#include <sys/epoll.h>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -92,7 +95,9 @@ class Workers {
   bool wait_for_role(Worker& me);
   void poll(Worker& me);
   Channel::Received turn(Worker& me, const std::shared_ptr<Served>& served);
-  unsigned look_around(Worker& me, std::shared_ptr<Served>& hot, int timeout_ms);
+  unsigned look_around(Worker& me, std::shared_ptr<Served>& hot);
+  unsigned serve(Worker& me, std::shared_ptr<Served>& hot, std::span<const epoll_event> events);
+  void yield();
   bool spin_on(Worker& me);
   void stop_spinning(Worker& me);
   // False: leave polling, another poller is there.
@@ -137,7 +142,11 @@ class Workers {
 
   std::atomic<unsigned> spinning_ = 0;
   std::atomic<std::int64_t> last_work_ns_ = 0;  // when a poller last ran out of requests
-  std::atomic<bool> paced_ = false;             // the timer is running
+  // While others want the CPUs nobody spins.
+  std::atomic<bool> crowded_ = false;
+  std::atomic<std::int64_t> rest_until_ns_ = 0;
+  std::atomic<std::int64_t> rest_ns_ = 0;  // how long the present rest is, or the last was
+  std::atomic<bool> paced_ = false;        // the timer is running
   std::vector<std::unique_ptr<Worker>> workers_;
   std::thread pacer_;
 };
