@@ -71,7 +71,7 @@ void count_references(const Engine& engine, meta::Change& change, const meta::Ex
 }
 
 Status put_record(meta::Change& change, const Inode& inode, meta::InodeRecord& next) {
-  next.attr_floor = inode.last_seq;
+  next.attr_floor = std::max(next.attr_floor, inode.last_seq);
   PROJFS_TRY(
       change.put(meta::inode_key(inode.project->number(), inode.ino), next.encode(), inode.born));
   return {};

@@ -159,6 +159,7 @@ Result<bool> LocalStore::still_needed(const StageRecord& record, StageSeq seq) {
 
 Status LocalStore::recover(const std::vector<Staged>& staged) {
   std::uint64_t bytes = 0;
+  std::vector<fs::InodePtr> replayed;
   for (const auto& s : staged) {
     ProjectPtr project;
     {
@@ -177,9 +178,12 @@ Status LocalStore::recover(const std::vector<Staged>& staged) {
       }
       PROJFS_TRY(fs::apply(*engine_, *inode, s.record, effect, {&s.ref, 1}));
     }
-    ingester_->enqueue(inode);
+    replayed.push_back(inode);
     bytes += s.ref.length;
   }
+  // Not before an inode has all its records: one ingested half way through would be written down as
+  // if it had only the first ones, and the rest would move times that were set after them.
+  for (const auto& inode : replayed) ingester_->enqueue(inode);
   if (!staged.empty()) {
     log::info("{}: replayed {} staged records with {} bytes", directory_, staged.size(), bytes);
   }

@@ -201,9 +201,6 @@ int usage() {
 }  // namespace projfs::model
 
 int main(int argc, char** argv) {
-  // A known fault, see docs/posix.md: only the long campaign fails for it.
-  projfs::model::compares_times = ::getenv("LONG") != nullptr && *::getenv("LONG") != '\0';
-
   using namespace projfs::model;
   Settings s;
   for (int i = 1; i + 1 < argc; i += 2) {

@@ -20,9 +20,6 @@ std::string compare_object(const std::string& tested, const std::string& model, 
 // The same of two open files.
 std::string compare_open(int tested, int model, const Range& range);
 // Everything below two directories, hard links included. `objects` counts what was compared.
-// Whether times set by hand are compared too.
-inline bool compares_times = true;
-
 std::string compare_trees(const std::string& tested, const std::string& model,
                           std::size_t* objects = nullptr);
 

@@ -123,6 +123,39 @@ TEST_F(VolumeTest, KeepsWhatIsWrittenThroughIngestionAndReopening) {
   EXPECT_EQ(usage().bytes, (data.size() + kBlock - 1) / kBlock * kBlock);
 }
 
+// Ingestion works beside the replay of a start: it must not take a file whose records are not all
+// replayed for complete.
+TEST_F(VolumeTest, TimesSetByHandOutliveReplayAndIngestion) {
+  const Ino ino = file("f");
+  const auto data = pattern(512, 1);
+  ASSERT_TRUE(volume_->write(ino, 0, data, false));
+  // Enough for a round of ingestion to end between the replay of the first record and of the last.
+  for (unsigned other = 0; other < 8; ++other) {
+    const Ino busy = file("busy-" + std::to_string(other));
+    for (unsigned i = 0; i < 4000; ++i) ASSERT_TRUE(volume_->write(busy, 0, data, false));
+  }
+  ASSERT_TRUE(volume_->write(ino, 512, data, false));
+  AttrChange by_hand;
+  by_hand.mtime = timespec{1000, 17};
+  ASSERT_TRUE(volume_->setattr(ino, by_hand, {}));
+  const auto expect_by_hand = [&] {
+    const auto attr = volume_->getattr(ino);
+    ASSERT_TRUE(attr);
+    EXPECT_EQ(attr->mtime.tv_sec, 1000);
+    EXPECT_EQ(attr->mtime.tv_nsec, 17);
+    EXPECT_EQ(attr->size, 1024u);
+  };
+  options_.background = true;
+  options_.ingest_after_ms = 0;
+  reopen();
+  expect_by_hand();
+  ingest();
+  expect_by_hand();
+  options_.background = false;
+  reopen();
+  expect_by_hand();
+}
+
 TEST_F(VolumeTest, ChargesBlocksNotHoles) {
   const Ino f = file("f");
   write(f, 10 * kBlock + 5, pattern(10, 1));
