@@ -137,8 +137,24 @@ class Writer {
     op.length -= done;
     unanswered_ = op;
   }
-  static std::vector<Operation> ways_done(const Operation& op) {
+  // What may be there of an operation that got no answer, to be tried one after the other.
+  [[nodiscard]] std::vector<Operation> ways_done(const Operation& op) const {
     std::vector<Operation> ways;
+    if (op.what == Do::kWrite || op.what == Do::kDirectWrite) {
+      // Before it writes for a user, the kernel has set-id bits taken away, by a request of its
+      // own.
+      struct stat file {};
+      const int known = op.slot >= 0 ? ::fstat(plain_.slot(op.slot), &file)
+                                     : ::lstat(plain_.at(op.path).c_str(), &file);
+      if (known == 0 && op.as != 0 && (file.st_mode & (S_ISUID | S_ISGID)) != 0) {
+        Operation drop = op;
+        drop.what = Do::kChmod;
+        drop.as = 0;
+        drop.mode = file.st_mode & 07777 & ~static_cast<mode_t>(S_ISUID);
+        if ((drop.mode & S_IXGRP) != 0) drop.mode &= ~static_cast<mode_t>(S_ISGID);
+        ways.push_back(drop);
+      }
+    }
     if (op.what == Do::kWrite) {
       const std::uint64_t end = op.offset + op.length;
       const std::uint64_t cuts[] = {(op.offset | 4095) + 1, end & ~4095ULL};
