@@ -27,6 +27,7 @@ constexpr unsigned kWanted =
     FUSE_CAP_READDIRPLUS_AUTO |  // but only while somebody uses them
     FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_PARALLEL_DIROPS |
     FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS |
+    FUSE_CAP_EXPORT_SUPPORT |  // file handles: "." of any node is looked up, numbers never return
     FUSE_CAP_EXPLICIT_INVAL_DATA;  // sizes change through this kernel only, so its pages are right
 // Not wanted: ATOMIC_O_TRUNC (there is no open), WRITEBACK_CACHE (would accept writes beyond the
 // quota), ASYNC_DIO (once an asynchronous O_DIRECT write is done the kernel keeps the pages that a

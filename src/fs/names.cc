@@ -73,11 +73,9 @@ std::string ProjectVolume::format_entry(Ino ino, std::uint32_t mode) {
 
 Result<Attr> ProjectVolume::lookup(Ino parent, std::string_view name) {
   if (name.size() > kMaxName) return fail(ENAMETOOLONG);
+  if (name == ".") return getattr(parent);  // also of a file, for whom opens it by a handle
   PROJFS_ASSIGN(const auto dir, directory(parent));
-  if (name == "." || name == "..") {
-    const Ino target = name == "." ? parent : dir->record.parent;
-    return getattr(target);
-  }
+  if (name == "..") return getattr(dir->record.parent);
   PROJFS_ASSIGN(const auto entry, find_entry(parent, name));
   if (!entry) return fail(ENOENT);
   PROJFS_ASSIGN(const auto found, inode(entry->ino));

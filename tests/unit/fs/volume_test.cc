@@ -244,6 +244,22 @@ TEST_F(VolumeTest, NamesBehaveAsPosixSays) {
   EXPECT_EQ(volume_->getattr(kRootIno)->nlink, 4u);
 }
 
+// What the kernel asks to open by a handle, when it does not know the inode any more.
+TEST_F(VolumeTest, EveryInodeIsFoundByItsNumber) {
+  const auto dir = volume_->mkdir(kRootIno, "d", 0755, {});
+  ASSERT_TRUE(dir);
+  const Ino ino = file("f", dir->ino);
+  reopen();
+  const auto found = volume_->lookup(ino, ".");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->ino, ino);
+  EXPECT_EQ(volume_->lookup(dir->ino, ".")->ino, dir->ino);
+  EXPECT_EQ(volume_->lookup(dir->ino, "..")->ino, kRootIno);
+  EXPECT_EQ(volume_->lookup(ino, "..").error().code, ENOTDIR);
+  ASSERT_TRUE(volume_->unlink(dir->ino, "f"));
+  EXPECT_EQ(volume_->lookup(ino, ".").error().code, ESTALE);
+}
+
 TEST_F(VolumeTest, ListsEveryEntryOnceWhileOthersChange) {
   const Ino d = dir("d");
   std::map<std::string, int> seen;

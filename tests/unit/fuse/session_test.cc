@@ -47,7 +47,7 @@ TEST(SessionTest, TakesWhatItWantsOfANewKernel) {
     EXPECT_TRUE(out.flags & wanted) << std::hex << wanted;
   for (const std::uint32_t unwanted :
        {FUSE_ATOMIC_O_TRUNC, FUSE_ASYNC_DIO, FUSE_WRITEBACK_CACHE, FUSE_AUTO_INVAL_DATA,
-        FUSE_HANDLE_KILLPRIV, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS, FUSE_EXPORT_SUPPORT})
+        FUSE_HANDLE_KILLPRIV, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS})
     EXPECT_FALSE(out.flags & unwanted) << std::hex << unwanted;
 }
 
