@@ -23,11 +23,17 @@ struct stat to_stat(const Attr& attr) {
   return st;
 }
 
+double attr_timeout_s(Ino node) {
+  return NodeId::is_snapshots_directory(node) ? 0 : context().channel->cache_timeout_s();
+}
+
 fuse_entry_param to_entry(const Attr& attr) {
   fuse_entry_param out{};
   out.ino = attr.ino;
   out.attr = to_stat(attr);
-  out.attr_timeout = out.entry_timeout = context().channel->cache_timeout_s();
+  out.attr_timeout = attr_timeout_s(attr.ino);
+  // The directory that an entry is in is the node of every request that is answered with entries.
+  out.entry_timeout = attr_timeout_s(context().request.header().nodeid);
   return out;
 }
 
@@ -44,7 +50,7 @@ void send(fuse_req_t req, const NoEntry& /*nothing*/) {
 
 void send(fuse_req_t req, const Attr& attr) {
   const struct stat st = to_stat(attr);
-  fuse_reply_attr(req, &st, context().channel->cache_timeout_s());
+  fuse_reply_attr(req, &st, attr_timeout_s(attr.ino));
 }
 
 void send(fuse_req_t req, const Written& written) { fuse_reply_write(req, written.bytes); }

@@ -16,6 +16,7 @@
 #include "fuse/channel.h"
 #include "fuse/context.h"
 #include "projfs/log.h"
+#include "projfs/node_id.h"
 #include "projfs/result.h"
 #include "projfs/volume.h"
 
@@ -44,6 +45,11 @@ struct LinkTarget {
 
 struct stat to_stat(const Attr& attr);
 fuse_entry_param to_entry(const Attr& attr);
+// How long the kernel may keep the attributes of a node, and the entries of a directory. Those of
+// `.snapshots` change without its doing: it asks each time, and no cache has to be found and
+// emptied when a snapshot comes or goes, not even one that an earlier daemon filled. All else
+// changes through the kernel alone, or, inside a snapshot, never.
+double attr_timeout_s(Ino node);
 
 void send(fuse_req_t req, const Entry& entry);
 void send(fuse_req_t req, const NoEntry& nothing);

@@ -37,9 +37,10 @@ void statfs(fuse_req_t req, fuse_ino_t /*ino*/) {
   answer(req, [&](Volume& v) { return v.space(); });
 }
 
-// Both xattr reads answer a size of 0 with the length, and a size too small with ERANGE.
-void send_value(fuse_req_t req, std::string_view value, std::size_t room) {
-  if (room == 0) return send(req, XattrSize{value.size()});
+// Both xattr reads answer a size of 0 with the length, and a size too small with ERANGE. `slack`:
+// how much a value that changes by itself may grow from the first to the second.
+void send_value(fuse_req_t req, std::string_view value, std::size_t room, std::size_t slack = 0) {
+  if (room == 0) return send(req, XattrSize{value.size() + slack});
   if (value.size() > room) {
     fuse_reply_err(req, ERANGE);
     return;
@@ -53,7 +54,8 @@ void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room
     fuse_reply_err(req, report(value.error()));
     return;
   }
-  send_value(req, *value, room);
+  const bool is_computed = std::string_view(name).starts_with("user.projfs.");
+  send_value(req, *value, room, is_computed ? 256 : 0);
 }
 
 void listxattr(fuse_req_t req, fuse_ino_t ino, std::size_t room) {

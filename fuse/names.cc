@@ -10,7 +10,9 @@ namespace {
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const auto found = guarded([&](Volume& v) { return v.lookup(parent, name); });
   if (found) return send(req, Entry{*found});
-  if (found.error().code == ENOENT) return send(req, NoEntry{});
+  // Which names `.snapshots` lacks is nothing to remember.
+  if (found.error().code == ENOENT && !NodeId::is_snapshots_directory(parent))
+    return send(req, NoEntry{});
   fuse_reply_err(req, report(found.error()));
 }
 

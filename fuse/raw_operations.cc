@@ -92,7 +92,7 @@ StatxTime to_wire(const timespec& t) {
 void statx(Channel& channel, const Request& request) {
   answer_raw(channel, request, [&](Volume& v) -> Result<StatxOut> {
     PROJFS_ASSIGN(const Attr attr, v.getattr(request.header().nodeid));
-    const Timeout timeout = split(channel.cache_timeout_s());
+    const Timeout timeout = split(attr_timeout_s(attr.ino));
     StatxOut out{};
     out.attr_valid = timeout.seconds;
     out.attr_valid_nsec = timeout.nanoseconds;
