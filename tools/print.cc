@@ -67,25 +67,27 @@ std::string print_project(const json& p) {
 
 std::string print_projects(const json& projects) {
   if (projects.empty()) return "no projects; 'projfs-admin create ID' makes one\n";
-  std::vector<std::vector<std::string>> rows = {
-      {"ID", "STATE", "USED", "QUOTA", "INODES", "MOUNTPOINT"}};
+  Table table({"ID", "STATE", "USED", "QUOTA", "INODES", "SNAPSHOTS", "MOUNTPOINT"});
   for (const auto& p : projects) {
     const auto& quota = p["quota"]["bytes"];
-    rows.push_back({p["id"], p["state"], size(p["usage"]["bytes"]),
-                    quota.is_null() ? "-" : size(quota), number(p["usage"]["inodes"]),
-                    or_dash(p["mountpoint"])});
+    table.add({p["id"], p["state"], size(p["usage"]["bytes"]), quota.is_null() ? "-" : size(quota),
+               number(p["usage"]["inodes"]), number(p["snapshots"]), or_dash(p["mountpoint"])});
   }
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const auto& row : rows) {
+  return table.text();
+}
+
+std::string Table::text() const {
+  std::vector<std::size_t> widths(rows_.front().size(), 0);
+  for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
   std::string out;
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      out += row[i];
-      if (i + 1 < row.size()) out += std::string(widths[i] - row[i].size() + 2, ' ');
-    }
-    out += "\n";
+  for (const auto& row : rows_) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    line.resize(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
   }
   return out;
 }

@@ -17,6 +17,7 @@ json project(const std::string& id, const json& limit, const json& mountpoint) {
           {"created_at", "2026-01-02T03:04:05Z"},
           {"owner", {{"uid", 0}, {"gid", 0}}},
           {"staged_bytes", 0},
+          {"snapshots", 12},
           {"quota", {{"bytes", limit}, {"inodes", nullptr}, {"history_bytes", nullptr}}},
           {"usage", {{"bytes", 1536}, {"inodes", 3}, {"history_bytes", 0}}}};
 }
@@ -26,15 +27,42 @@ TEST(Print, ProjectsAsATable) {
   const auto table = print_projects(
       json::array({project("a", 10u << 20, "/projects/a"), project("longer", nullptr, nullptr)}));
   EXPECT_EQ(table,
-            "ID      STATE    USED     QUOTA   INODES  MOUNTPOINT\n"
-            "a       running  1.5 KiB  10 MiB  3       /projects/a\n"
-            "longer  stopped  1.5 KiB  -       3       -\n");
+            "ID      STATE    USED     QUOTA   INODES  SNAPSHOTS  MOUNTPOINT\n"
+            "a       running  1.5 KiB  10 MiB  3       12         /projects/a\n"
+            "longer  stopped  1.5 KiB  -       3       12         -\n");
 }
 
 TEST(Print, OneProjectWithItsLimits) {
   const auto text = print_project(project("a", 10u << 20, nullptr));
   EXPECT_NE(text.find("1.5 KiB of 10 MiB"), std::string::npos) << text;
   EXPECT_NE(text.find("3, no limit"), std::string::npos) << text;
+}
+
+TEST(Print, SnapshotsWithWhatTheyCost) {
+  EXPECT_NE(print_snapshots(json::array()).find("mkdir .snapshots/NAME"), std::string::npos);
+  const auto text = print_snapshots(json::array({{{"name", "before"},
+                                                  {"created_at", "2026-01-02T03:04:05Z"},
+                                                  {"held", true},
+                                                  {"automatic", false},
+                                                  {"logical_bytes", 1536},
+                                                  {"freed_if_deleted_bytes", 4096}}}));
+  EXPECT_NE(text.find("before"), std::string::npos) << text;
+  EXPECT_NE(text.find("1.5 KiB  4 KiB             held\n"), std::string::npos) << text;
+}
+
+TEST(Print, VersionsSayWhichIsNow) {
+  const auto text = print_versions(json::array(
+      {{{"snapshot", nullptr}, {"mtime", "2026-01-02T03:04:05Z"}, {"size", 1}, {"inode", 5}},
+       {{"snapshot", "a"}, {"mtime", "2026-01-01T03:04:05Z"}, {"size", 2}, {"inode", 5}}}));
+  EXPECT_NE(text.find("(now)"), std::string::npos) << text;
+  EXPECT_NE(text.find("\na "), std::string::npos) << text;
+}
+
+TEST(Print, ChangesAsOneLineEach) {
+  EXPECT_EQ(print_change({{"change", "added"}, {"path", "d"}, {"type", "directory"}}), "+ d/\n");
+  EXPECT_EQ(
+      print_change({{"change", "renamed"}, {"path", "b"}, {"old_path", "a"}, {"type", "file"}}),
+      "R a -> b\n");
 }
 
 TEST(Print, CopyNamesWhatFailed) {
