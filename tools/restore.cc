@@ -100,24 +100,38 @@ class Restore {
     const Descriptor target(::openat(to.dir, to.name.c_str(),
                                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!target) return fail_errno(shown(to));
-    PROJFS_TRY(content(source.get(), target.get(), info.st_size, from, to));
+    PROJFS_TRY(content(source.get(), target.get(), info, from, to));
     ++outcome.files;
     outcome.bytes += static_cast<std::uint64_t>(info.st_size);
     if (options_.progress) options_.progress(outcome.files, outcome.bytes);
     return dress(from, to, info);
   }
 
-  Status content(int source, int target, off_t size, const Named& from, const Named& to) {
+  Status content(int source, int target, const struct stat& info, const Named& from,
+                 const Named& to) {
+    // Not every file system keeps holes in what it copies; looking for them costs only where some
+    // are.
+    const bool sparse = info.st_blocks < info.st_size / 512;
     off_t done = 0;
-    while (done < size) {
+    while (done < info.st_size) {
       if (options_.stop && options_.stop()) return fail(ECANCELED, "interrupted");
-      const auto n = ::copy_file_range(source, nullptr, target, nullptr, kCopyAtOnce, 0);
+      off_t end = info.st_size;
+      if (sparse) {
+        done = ::lseek(source, done, SEEK_DATA);
+        if (done < 0 && errno == ENXIO) break;
+        end = ::lseek(source, done, SEEK_HOLE);
+        if (done < 0 || end < 0) return fail_errno(shown(from));
+      }
+      off_t read_at = done, write_at = done;
+      const auto n = ::copy_file_range(source, &read_at, target, &write_at,
+                                       std::min<std::size_t>(end - done, kCopyAtOnce), 0);
       if (n < 0 && (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
-        return bytes(source, target, done, size, from, to);
+        return bytes(source, target, done, info.st_size, from, to);
       if (n < 0) return fail_errno(shown(to));
       if (n == 0) return fail(EIO, shown(from) + ": it is shorter than it says");
       done += n;
     }
+    if (sparse && ::ftruncate(target, info.st_size) != 0) return fail_errno(shown(to));
     return {};
   }
 
