@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -207,39 +208,22 @@ bool run(const Settings& s) {
   return acknowledged >= s.cycles;
 }
 
-int usage() {
-  std::cerr << "usage: crash_test --tested DIR --plain DIR --hook COMMAND [--seed N] [--cycles N]\n"
-               "                  [--writers N] [--longest-ms N]      (both directories empty)\n";
-  return 2;
-}
-
 }  // namespace
 }  // namespace projfs::model
 
 int main(int argc, char** argv) {
   using namespace projfs::model;
   Settings s;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--tested")
-      s.tested = value;
-    else if (key == "--plain")
-      s.plain = value;
-    else if (key == "--hook")
-      s.hook = value;
-    else if (key == "--seed")
-      s.seed = std::stoull(value);
-    else if (key == "--cycles")
-      s.cycles = std::stoull(value);
-    else if (key == "--writers")
-      s.writers = std::stoul(value);
-    else if (key == "--longest-ms")
-      s.longest_ms = std::stoul(value);
-    else
-      return usage();
-  }
-  if (argc % 2 == 0 || s.tested.empty() || s.plain.empty() || s.hook.empty() || ::geteuid() != 0)
-    return usage();
+  CLI::App app("Kills of the daemon under load.");
+  app.add_option("--tested", s.tested, "empty directory of the mount")->required();
+  app.add_option("--plain", s.plain, "empty directory of another file system")->required();
+  app.add_option("--hook", s.hook, "kills the daemon (die) and brings it back (revive)")
+      ->required();
+  app.add_option("--seed", s.seed);
+  app.add_option("--cycles", s.cycles, "kills");
+  app.add_option("--writers", s.writers);
+  app.add_option("--longest-ms", s.longest_ms, "between two kills");
+  CLI11_PARSE(app, argc, argv);
   ::umask(022);
   if (::setgroups(0, nullptr) < 0) {
     std::perror("crash_test");

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -164,39 +165,21 @@ class Run {
   std::deque<std::string> last_;
 };
 
-int usage() {
-  std::cerr
-      << "usage: model_test --tested DIR --plain DIR [--seed N] [--steps N] [--compare-every N]\n"
-         "                  [--hook COMMAND] [--hook-every N]      (both directories empty)\n";
-  return 2;
-}
-
 }  // namespace
 }  // namespace projfs::model
 
 int main(int argc, char** argv) {
   using namespace projfs::model;
   Settings s;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--tested")
-      s.tested = value;
-    else if (key == "--plain")
-      s.plain = value;
-    else if (key == "--hook")
-      s.hook = value;
-    else if (key == "--seed")
-      s.seed = std::stoull(value);
-    else if (key == "--steps")
-      s.steps = std::stoull(value);
-    else if (key == "--hook-every")
-      s.hook_every = std::stoull(value);
-    else if (key == "--compare-every")
-      s.compare_every = std::stoull(value);
-    else
-      return usage();
-  }
-  if (argc % 2 == 0 || s.tested.empty() || s.plain.empty() || ::geteuid() != 0) return usage();
+  CLI::App app("Random operations on a mount and on a plain directory, compared.");
+  app.add_option("--tested", s.tested, "empty directory of the mount")->required();
+  app.add_option("--plain", s.plain, "empty directory of another file system")->required();
+  app.add_option("--hook", s.hook, "remounts, drops caches, restarts or kills the daemon");
+  app.add_option("--seed", s.seed);
+  app.add_option("--steps", s.steps);
+  app.add_option("--hook-every", s.hook_every, "steps");
+  app.add_option("--compare-every", s.compare_every, "steps");
+  CLI11_PARSE(app, argc, argv);
   ::umask(022);
   if (::setgroups(0, nullptr) < 0 || ::chmod(s.tested.c_str(), 0777) < 0 ||
       ::chmod(s.plain.c_str(), 0777) < 0) {

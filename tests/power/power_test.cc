@@ -2,6 +2,7 @@
 //
 // Power cuts by the hundred, on a store in a temporary directory whose disk is simulated.
 #include <spdlog/spdlog.h>
+#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
@@ -14,27 +15,14 @@ int main(int argc, char** argv) {
   using projfs::power::Scenario;
   std::uint64_t first = 1, seeds = 20, background_every = 8;
   Scenario::Settings settings;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i];
-    const std::uint64_t value = std::stoull(argv[i + 1]);
-    if (key == "--first-seed")
-      first = value;
-    else if (key == "--seeds")
-      seeds = value;
-    else if (key == "--rounds")
-      settings.rounds = static_cast<unsigned>(value);
-    else if (key == "--background-every")
-      background_every = value;
-    else if (key == "--verbose")
-      settings.verbose = value != 0;
-    else
-      argc = 0;
-  }
-  if (argc % 2 == 0) {
-    std::cerr << "usage: power_test [--first-seed N] [--seeds N] [--rounds N] [--background-every "
-                 "N] [--verbose 1]\n";
-    return 2;
-  }
+  CLI::App app("Power cuts on a store whose disk is simulated.");
+  app.add_option("--first-seed", first);
+  app.add_option("--seeds", seeds);
+  app.add_option("--rounds", settings.rounds, "power cuts of a seed");
+  app.add_option("--background-every", background_every,
+                 "seeds whose store works on its own too; 0: none");
+  app.add_option("--verbose", settings.verbose);
+  CLI11_PARSE(app, argc, argv);
   // Power cuts make the engine complain, rightly.
   if (!settings.verbose) spdlog::set_level(spdlog::level::off);
   std::uint64_t failed = 0, operations = 0, files = 0;
