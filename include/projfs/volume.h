@@ -129,7 +129,7 @@ class Volume {
 
   // --- life of unlinked inodes ---
   // The kernel dropped the inode from its cache: if it has no name and the kernel does not know it
-  // any more (see KernelView), its space is given back.
+  // any more (see KernelView), its space is given back, at once or a moment later.
   virtual void forget(Ino ino) = 0;
 
   // How the volume asks whether an unlinked inode may still be open. No lookup counts are kept, so

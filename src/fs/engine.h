@@ -17,6 +17,7 @@
 namespace projfs::fs {
 
 class Ingester;
+class Reclaimer;
 
 struct Counters {
   std::atomic<std::uint64_t> refused_quota{0}, refused_space{0}, writes_throttled{0};
@@ -33,6 +34,7 @@ struct Engine {
   SpaceGauge& space;
   IndexSync& index_sync;
   Ingester* ingester = nullptr;
+  Reclaimer* reclaimer = nullptr;  // null: unlinked inodes are reclaimed at once
   mutable Counters counters{};
 };
 

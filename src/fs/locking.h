@@ -4,8 +4,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cassert>
+#include <initializer_list>
 #include <mutex>
-#include <vector>
 
 #include "fs/inode.h"
 
@@ -13,22 +15,48 @@ namespace projfs::fs {
 
 class InodeLocks {
  public:
+  static constexpr std::size_t kMost = 6;
+
   // Nulls and repetitions are passed over.
-  explicit InodeLocks(std::vector<InodePtr> inodes) : inodes_(std::move(inodes)) {
-    std::erase(inodes_, nullptr);
-    std::sort(inodes_.begin(), inodes_.end(),
+  InodeLocks(std::initializer_list<InodePtr> inodes) {
+    for (const auto& i : inodes) {
+      if (i && !holds(*i)) held_[count_++] = i;
+    }
+    std::sort(held_.begin(), held_.begin() + count_,
               [](const InodePtr& a, const InodePtr& b) { return a->ino < b->ino; });
-    inodes_.erase(std::unique(inodes_.begin(), inodes_.end()), inodes_.end());
-    for (const auto& i : inodes_) i->mutex.lock();
+    for (std::size_t i = 0; i < count_; ++i) held_[i]->mutex.lock();
+    last_ = count_ != 0 ? held_[count_ - 1]->ino : 0;
   }
   ~InodeLocks() {
-    for (const auto& i : inodes_) i->mutex.unlock();
+    for (std::size_t i = 0; i < count_; ++i) held_[i]->mutex.unlock();
   }
   InodeLocks(const InodeLocks&) = delete;
   InodeLocks& operator=(const InodeLocks&) = delete;
 
+  // Locks one more, found out under the others. False: it comes before one of them in the order and
+  // somebody has it; let go of all and lock anew with it among them. Null is passed over.
+  [[nodiscard]] bool add(const InodePtr& inode) {
+    if (!inode || holds(*inode)) return true;
+    assert(count_ < kMost);
+    if (inode->ino > last_) {
+      inode->mutex.lock();
+      last_ = inode->ino;
+    } else if (!inode->mutex.try_lock()) {
+      return false;
+    }
+    held_[count_++] = inode;
+    return true;
+  }
+
  private:
-  std::vector<InodePtr> inodes_;
+  [[nodiscard]] bool holds(const Inode& inode) const {
+    return std::any_of(held_.begin(), held_.begin() + count_,
+                       [&](const InodePtr& i) { return i.get() == &inode; });
+  }
+
+  std::array<InodePtr, kMost> held_;
+  std::size_t count_ = 0;
+  Ino last_ = 0;  // the highest number held
 };
 
 }  // namespace projfs::fs

@@ -279,16 +279,17 @@ Status ProjectVolume::remove(Ino parent, std::string_view name, bool want_direct
   if (name.size() > kMaxName) return fail(ENAMETOOLONG);
   PROJFS_ASSIGN(const auto dir, directory(parent));
   Ino orphaned = 0;
+  InodePtr expected;
   while (true) {
+    const std::shared_lock quiesce(project_->quiesce);
+    InodeLocks locks({dir, expected});
     PROJFS_ASSIGN(const auto entry, find_entry(parent, name));
     if (!entry) return fail(ENOENT);
     PROJFS_ASSIGN(const auto target, inode(entry->ino));
-    const std::shared_lock quiesce(project_->quiesce);
-    const InodeLocks locks({dir, target});
-    // The name may have come to mean something else before the locks were ours.
-    PROJFS_ASSIGN(const auto again, find_entry(parent, name));
-    if (!again) return fail(ENOENT);
-    if (again->ino != entry->ino) continue;
+    if (!locks.add(target)) {
+      expected = target;
+      continue;
+    }
 
     const bool is_directory = S_ISDIR(target->record.mode);
     if (want_directory && !is_directory) return fail(ENOTDIR);

@@ -3,9 +3,12 @@
 // Inodes without a name live until no kernel knows them. Which ones there are is in the index
 // (orphan records); whether the kernel still knows one is asked of the kernel itself when it lets
 // go of an inode, so no count of look-ups has to be kept, or to survive a restart.
+#include <algorithm>
 #include <mutex>
 
 #include "fs/project_volume.h"
+#include "fs/reclaimer.h"
+#include "meta/extent_list.h"
 #include "projfs/log.h"
 
 namespace projfs::fs {
@@ -13,21 +16,180 @@ namespace {
 
 // Segments removed in one batch: bounds the batch for a huge file.
 constexpr std::size_t kReclaimSegments = 256;
+// Inodes removed in one batch, and the largest that share one.
+constexpr std::size_t kReclaimInodes = 128;
+constexpr std::uint64_t kReclaimSmall = 8 * meta::kSegmentBytes;
+// With so many waiting, whoever brings more does the work.
+constexpr std::size_t kMostPending = 4096;
 
 }  // namespace
 
+ProjectVolume::~ProjectVolume() { reclaim_pending(); }
+
+bool ProjectVolume::is_lost(Ino ino) const {
+  if (!project_->is_orphan(ino)) return false;
+  const std::lock_guard lock(kernel_mutex_);
+  auto* kernel = kernel_.load();
+  return kernel == nullptr || !kernel->knows(ino);  // if it does another FORGET will come
+}
+
 void ProjectVolume::forget(Ino ino) {
   if (!project_->is_orphan(ino)) return;
-  auto* kernel = kernel_.load();
-  if (kernel != nullptr && kernel->knows(ino)) return;  // another FORGET will come
-  if (const auto s = reclaim(ino); !s) {
+  if (engine_.reclaimer == nullptr) return reclaim_lost({ino});
+  std::size_t waiting = 0;
+  {
+    const std::lock_guard lock(pending_mutex_);
+    pending_.push_back(ino);
+    waiting = pending_.size();
+  }
+  if (waiting == 1) engine_.reclaimer->note(weak_from_this());
+  if (waiting >= kMostPending) reclaim_pending();
+}
+
+void ProjectVolume::reclaim_pending() {
+  std::vector<Ino> pending;
+  {
+    const std::lock_guard lock(pending_mutex_);
+    pending.swap(pending_);
+  }
+  reclaim_lost(std::move(pending));
+}
+
+void ProjectVolume::reclaim_orphans() { reclaim_lost(project_->orphans()); }
+
+void ProjectVolume::reclaim_lost(std::vector<Ino> inos) {
+  std::erase_if(inos, [this](Ino ino) { return !is_lost(ino); });
+  std::sort(inos.begin(), inos.end());
+  inos.erase(std::unique(inos.begin(), inos.end()), inos.end());
+  const auto report = [&](Ino ino, const Error& why) {
     log::error("project {}: the space of unlinked inode {} cannot be given back yet: {}",
-               project_->id(), ino, s.error().describe());
+               project_->id(), ino, why.describe());
+  };
+  std::span<const Ino> left(inos);
+  while (!left.empty()) {
+    const auto some = left.first(std::min(left.size(), kReclaimInodes));
+    left = left.subspan(some.size());
+    std::vector<Ino> others;
+    if (some.size() == 1) {
+      others.assign(some.begin(), some.end());
+    } else if (const auto s = reclaim_small(some, others); !s) {
+      others.assign(some.begin(), some.end());
+    }
+    for (const Ino ino : others) {
+      if (const auto s = reclaim(ino); !s) report(ino, s.error());
+    }
   }
 }
 
-void ProjectVolume::reclaim_orphans() {
-  for (const Ino ino : project_->orphans()) forget(ino);
+// Removes many inodes in one batch. Left to `others`: those that are large, or being ingested.
+// REQUIRES: ascending numbers.
+Status ProjectVolume::reclaim_small(std::span<const Ino> inos, std::vector<Ino>& others) {
+  struct Work {
+    InodePtr inode;
+    std::unique_lock<std::mutex> extents_stay;
+    std::unique_lock<std::shared_mutex> lock;
+    std::uint64_t xattr_bytes = 0;
+  };
+  std::vector<Work> works;
+  works.reserve(inos.size());
+  for (const Ino ino : inos) {
+    auto found = inode(ino);
+    if (!found) {
+      others.push_back(ino);
+      continue;
+    }
+    std::unique_lock extents_stay((*found)->ingest_mutex, std::try_to_lock);
+    if (!extents_stay) {
+      others.push_back(ino);
+      continue;
+    }
+    works.push_back({std::move(*found), std::move(extents_stay), {}, 0});
+  }
+  const std::shared_lock quiesce(project_->quiesce);
+  auto change = this->change();
+  std::int64_t bytes = 0, count = 0;
+  for (auto& work : works) {
+    Inode& inode = *work.inode;
+    std::unique_lock lock(inode.mutex);
+    if (inode.gone || inode.record.nlink != 0) continue;
+    if (inode.record.allocated > kReclaimSmall) {
+      others.push_back(inode.ino);
+      continue;
+    }
+    PROJFS_TRY(remove_segments(change, inode, SIZE_MAX));
+    PROJFS_ASSIGN(work.xattr_bytes, remove_records(change, inode));
+    bytes -= static_cast<std::int64_t>(inode.record.allocated + work.xattr_bytes);
+    --count;
+    work.lock = std::move(lock);
+  }
+  change.count(bytes, count);
+  PROJFS_TRY(change.commit());
+  for (auto& work : works) {
+    if (!work.lock) continue;
+    let_go(*work.inode, work.xattr_bytes);
+    work.lock.unlock();
+    work.extents_stay.unlock();
+    engine_.inodes.forget(work.inode);
+  }
+  return {};
+}
+
+// True: there are more than `most`.
+Result<bool> ProjectVolume::remove_segments(meta::Change& change, const Inode& inode,
+                                            std::size_t most) const {
+  if (inode.record.allocated == 0) return false;
+  const auto number = project_->number();
+  const auto remove = [&](std::string_view key, std::string_view value) -> Status {
+    const auto live = meta::decode_live(value);
+    auto list = live ? meta::ExtentList::decode(live->payload) : std::nullopt;
+    if (!list) return fail(EIO, "a file map segment does not decode");
+    PROJFS_ASSIGN(const auto old, change.remove(key, live->born));
+    count_references(engine_, change, *list, {}, old == meta::Change::Old::kKept);
+    return {};
+  };
+  const bool sparse = (inode.record.flags & meta::InodeRecord::kSparse) != 0;
+  if (!sparse && inode.record.size <= meta::kSegmentBytes) {  // a look-up is cheaper than a scan
+    const auto key = meta::map_key(number, inode.ino, 0);
+    PROJFS_ASSIGN(const auto value, engine_.db.get(Family::kLive, key));
+    if (value) PROJFS_TRY(remove(key, *value));
+    return false;
+  }
+  const auto end = meta::end_key(number, inode.ino, meta::Kind::kMap);
+  const rocksdb::Slice upper(end);
+  const auto it = engine_.db.scan(Family::kLive, &upper);
+  std::size_t removed = 0;
+  for (it->Seek(meta::key_of(number, inode.ino, meta::Kind::kMap)); it->Valid(); it->Next()) {
+    if (removed == most) return true;
+    PROJFS_TRY(remove(it->key().ToStringView(), it->value().ToStringView()));
+    ++removed;
+  }
+  PROJFS_TRY(from_rocksdb(it->status(), "reading a file map"));
+  return false;
+}
+
+// All records of the inode but its file map. Returns the bytes of its extended attributes.
+Result<std::uint64_t> ProjectVolume::remove_records(meta::Change& change,
+                                                    const Inode& inode) const {
+  std::uint64_t xattr_bytes = 0;
+  PROJFS_ASSIGN(const auto names, list_names(inode));
+  auto scratch = inode.record;
+  for (const auto& name : names) {
+    PROJFS_ASSIGN(const auto bytes, take_xattr(change, inode, scratch, name));
+    xattr_bytes += bytes.value_or(0);
+  }
+  PROJFS_TRY(change.remove(meta::inode_key(project_->number(), inode.ino), inode.born));
+  PROJFS_TRY(change.remove(meta::orphan_key(project_->number(), inode.ino)));
+  return xattr_bytes;
+}
+
+// After its records are removed. REQUIRES: the inode's mutex.
+void ProjectVolume::let_go(Inode& inode, std::uint64_t xattr_bytes) {
+  inode.gone = true;
+  project_->refund(inode.allocated + xattr_bytes, 1);
+  project_->remove_orphan(inode.ino);
+  release_staged(engine_, inode, inode.last_seq);
+  inode.overlay = {};
+  inode.size = inode.allocated = 0;
 }
 
 Status ProjectVolume::reclaim(Ino ino) {
@@ -46,57 +208,22 @@ Status ProjectVolume::reclaim(Ino ino) {
     if (inode.record.allocated == 0) extents_stay.release();
   }
   if (!extents_stay && extents_stay.mutex() != nullptr) extents_stay.lock();
-  const auto number = project_->number();
   while (true) {
     const std::shared_lock quiesce(project_->quiesce);
     const std::unique_lock lock(inode.mutex);
     if (inode.gone || inode.record.nlink != 0) return {};
     auto change = this->change();
-    std::size_t removed = 0;
-    bool more = false;
-    {
-      const auto end = meta::end_key(number, ino, meta::Kind::kMap);
-      const rocksdb::Slice upper(end);
-      const auto it = engine_.db.scan(Family::kLive, &upper);
-      if (inode.record.allocated != 0) it->Seek(meta::key_of(number, ino, meta::Kind::kMap));
-      for (; inode.record.allocated != 0 && it->Valid(); it->Next()) {
-        if (removed == kReclaimSegments) {
-          more = true;
-          break;
-        }
-        const auto live = meta::decode_live(it->value().ToStringView());
-        auto list = live ? meta::ExtentList::decode(live->payload) : std::nullopt;
-        if (!list) return fail(EIO, "a file map segment does not decode");
-        PROJFS_ASSIGN(const auto old, change.remove(it->key().ToStringView(), live->born));
-        count_references(engine_, change, *list, {}, old == meta::Change::Old::kKept);
-        ++removed;
-      }
-      PROJFS_TRY(from_rocksdb(it->status(), "reading a file map"));
-    }
+    PROJFS_ASSIGN(const bool more, remove_segments(change, inode, kReclaimSegments));
     if (more) {
       // The extents go a batch at a time; until the last one the record stays, so a crash resumes
       // here.
       PROJFS_TRY(change.commit());
       continue;
     }
-    std::uint64_t xattr_bytes = 0;
-    PROJFS_ASSIGN(const auto names, list_names(inode));
-    auto scratch = inode.record;
-    for (const auto& name : names) {
-      PROJFS_ASSIGN(const auto bytes, take_xattr(change, inode, scratch, name));
-      xattr_bytes += bytes.value_or(0);
-    }
-    PROJFS_TRY(change.remove(meta::inode_key(number, ino), inode.born));
-    PROJFS_TRY(change.remove(meta::orphan_key(number, ino)));
+    PROJFS_ASSIGN(const auto xattr_bytes, remove_records(change, inode));
     change.count(-static_cast<std::int64_t>(inode.record.allocated + xattr_bytes), -1);
     PROJFS_TRY(change.commit());
-
-    inode.gone = true;
-    project_->refund(inode.allocated + xattr_bytes, 1);
-    project_->remove_orphan(ino);
-    release_staged(engine_, inode, inode.last_seq);
-    inode.overlay = {};
-    inode.size = inode.allocated = 0;
+    let_go(inode, xattr_bytes);
     break;
   }
   engine_.inodes.forget(*found);

@@ -16,10 +16,11 @@
 
 namespace projfs::fs {
 
-class ProjectVolume final : public Volume {
+class ProjectVolume final : public Volume, public std::enable_shared_from_this<ProjectVolume> {
  public:
   ProjectVolume(const Engine& engine, std::shared_ptr<Project> project)
       : engine_(engine), project_(std::move(project)) {}
+  ~ProjectVolume() override;
 
   Result<Attr> lookup(Ino parent, std::string_view name) override;
   Result<Attr> mknod(Ino parent, std::string_view name, std::uint32_t mode, std::uint64_t rdev,
@@ -56,10 +57,15 @@ class ProjectVolume final : public Volume {
   Result<VolumeSpace> space() override;
 
   void forget(Ino ino) override;
-  void set_kernel_view(KernelView* view) override { kernel_ = view; }
+  void set_kernel_view(KernelView* view) override {
+    const std::lock_guard nobody_asks(kernel_mutex_);
+    kernel_ = view;
+  }
 
   // Gives back the space of unlinked inodes that no kernel knows any more.
   void reclaim_orphans();
+  // Gives back the space of those that forget() left for later.
+  void reclaim_pending();
   [[nodiscard]] Project& project() const { return *project_; }
 
  private:
@@ -72,6 +78,7 @@ class ProjectVolume final : public Volume {
   [[nodiscard]] std::uint64_t name_hash(std::string_view name) const;
   [[nodiscard]] std::string key_of_entry(Ino dir, std::string_view name) const;
   [[nodiscard]] Result<std::optional<Entry>> find_entry(Ino dir, std::string_view name) const;
+  [[nodiscard]] Result<InodePtr> named(Ino dir, std::string_view name) const;
   [[nodiscard]] static Result<std::optional<Entry>> parse_entry(std::string_view payload);
   [[nodiscard]] static std::string format_entry(Ino ino, std::uint32_t mode);
   // Attributes of many inodes; those that are gone come with ino 0.
@@ -149,11 +156,21 @@ class ProjectVolume final : public Volume {
                    bool kill_sgid);
   Result<std::uint64_t> copy_references(const Inode& source, std::uint64_t begin, std::uint64_t end,
                                         Inode& target, std::uint64_t to);
+
+  [[nodiscard]] bool is_lost(Ino ino) const;  // without a name, and no kernel knows it
   Status reclaim(Ino ino);
+  void reclaim_lost(std::vector<Ino> inos);
+  Status reclaim_small(std::span<const Ino> inos, std::vector<Ino>& others);
+  Result<bool> remove_segments(meta::Change& change, const Inode& inode, std::size_t most) const;
+  Result<std::uint64_t> remove_records(meta::Change& change, const Inode& inode) const;
+  void let_go(Inode& inode, std::uint64_t xattr_bytes);
 
   const Engine& engine_;
   const std::shared_ptr<Project> project_;
+  mutable std::mutex kernel_mutex_;  // held while kernel_ is asked something
   std::atomic<KernelView*> kernel_{nullptr};
+  std::mutex pending_mutex_;
+  std::vector<Ino> pending_;  // forgotten, to be reclaimed; guarded by pending_mutex_
 };
 
 [[nodiscard]] timespec now();

@@ -19,6 +19,13 @@ Result<bool> ProjectVolume::is_within(Ino dir, Ino ancestor) const {
   return ancestor == kRootIno;
 }
 
+// The inode that a name stands for; null: there is no such name.
+Result<InodePtr> ProjectVolume::named(Ino dir, std::string_view name) const {
+  PROJFS_ASSIGN(const auto entry, find_entry(dir, name));
+  if (!entry) return InodePtr();
+  return inode(entry->ino);
+}
+
 Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
                              std::string_view new_name, unsigned flags) {
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
@@ -33,35 +40,35 @@ Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
   if (parent != new_parent) tree = std::unique_lock(project_->rename_mutex);
 
   Ino orphaned = 0;
+  InodePtr expected_source, expected_target;
   while (true) {
-    PROJFS_ASSIGN(const auto entry, find_entry(parent, name));
-    PROJFS_ASSIGN(const auto other, find_entry(new_parent, new_name));
-    if (!entry) return fail(ENOENT);
-    if (other && (flags & RENAME_NOREPLACE) != 0) return fail(EEXIST);
-    if (!other && exchange) return fail(ENOENT);
-    PROJFS_ASSIGN(const auto source, inode(entry->ino));
-    InodePtr target;
-    if (other) {
-      PROJFS_ASSIGN(target, inode(other->ino));
-    }
     if (parent != new_parent) {
-      if (S_ISDIR(source->record.mode)) {
-        PROJFS_ASSIGN(const bool loop, is_within(new_parent, source->ino));
+      // Whether a directory would come to lie within itself is found out before any inode is
+      // locked; rename_mutex keeps the answer true.
+      PROJFS_ASSIGN(expected_source, named(parent, name));
+      PROJFS_ASSIGN(expected_target, named(new_parent, new_name));
+      if (expected_source && S_ISDIR(expected_source->record.mode)) {
+        PROJFS_ASSIGN(const bool loop, is_within(new_parent, expected_source->ino));
         if (loop) return fail(EINVAL);
       }
-      if (exchange && S_ISDIR(target->record.mode)) {
-        PROJFS_ASSIGN(const bool loop, is_within(parent, target->ino));
+      if (exchange && expected_target && S_ISDIR(expected_target->record.mode)) {
+        PROJFS_ASSIGN(const bool loop, is_within(parent, expected_target->ino));
         if (loop) return fail(EINVAL);
       }
     }
     const std::shared_lock quiesce(project_->quiesce);
-    const InodeLocks locks({from, to, source, target});
-    PROJFS_ASSIGN(const auto entry_again, find_entry(parent, name));
-    PROJFS_ASSIGN(const auto other_again, find_entry(new_parent, new_name));
-    const auto same = [](const std::optional<Entry>& a, const std::optional<Entry>& b) {
-      return a.has_value() == b.has_value() && (!a || a->ino == b->ino);
-    };
-    if (!same(entry, entry_again) || !same(other, other_again)) continue;
+    InodeLocks locks({from, to, expected_source, expected_target});
+    PROJFS_ASSIGN(const auto source, named(parent, name));
+    PROJFS_ASSIGN(const auto target, named(new_parent, new_name));
+    if (!source) return fail(ENOENT);
+    if (target && (flags & RENAME_NOREPLACE) != 0) return fail(EEXIST);
+    if (!target && exchange) return fail(ENOENT);
+    if (parent != new_parent && (source != expected_source || target != expected_target)) continue;
+    if (!locks.add(source) || !locks.add(target)) {
+      expected_source = source;
+      expected_target = target;
+      continue;
+    }
     if (to->gone || to->record.nlink == 0) return fail(ENOENT);
     if (target == source) return {};  // two names of one file: both stay
 

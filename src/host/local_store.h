@@ -13,6 +13,7 @@
 #include "fs/engine.h"
 #include "fs/ingester.h"
 #include "fs/project_volume.h"
+#include "fs/reclaimer.h"
 #include "host/store_identity.h"
 #include "projfs/store.h"
 
@@ -74,6 +75,7 @@ class LocalStore final : public Store {
   std::unique_ptr<fs::IndexSync> index_sync_;
   std::unique_ptr<fs::Engine> engine_;
   std::unique_ptr<fs::Ingester> ingester_;
+  std::unique_ptr<fs::Reclaimer> reclaimer_;  // none without background work
 
   std::mutex table_mutex_;
   std::map<meta::ProjectNo, ProjectPtr> projects_;  // those in memory

@@ -26,6 +26,7 @@ LocalStore::~LocalStore() {
   }
   wake_.notify_all();
   if (maintenance_.joinable()) maintenance_.join();
+  reclaimer_.reset();
   ingester_.reset();
   if (stage_ && db_ && engine_) {
     if (const auto s = sync(); !s) log::error("closing {}: {}", directory_, s.error().describe());

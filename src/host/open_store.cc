@@ -133,6 +133,10 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
   ingest.quiet = std::chrono::milliseconds(options.ingest_after_ms);
   self->ingester_ = std::make_unique<fs::Ingester>(*self->engine_, ingest);
   self->engine_->ingester = self->ingester_.get();
+  if (options.background) {
+    self->reclaimer_ = std::make_unique<fs::Reclaimer>();
+    self->engine_->reclaimer = self->reclaimer_.get();
+  }
   PROJFS_TRY(self->recover(staged));
   if (options.background) {
     self->maintenance_ = std::thread([store = self.get()] { store->maintain(); });

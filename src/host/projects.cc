@@ -117,6 +117,7 @@ Status LocalStore::destroy(std::string_view id) {
   PROJFS_ASSIGN(const auto project, find(id));
   const auto number = project->number();
   {
+    const auto paused = reclaimer_ ? reclaimer_->pause() : std::unique_lock<std::mutex>();
     const std::lock_guard lock(table_mutex_);
     if (!volumes_[number].expired()) {
       return fail(EBUSY, "project " + std::string(id) + " is in use: unmount it first");
