@@ -9,6 +9,7 @@ namespace projfs::stage {
 namespace {
 
 constexpr std::size_t kBatch = 8;  // records in one write
+constexpr std::uint64_t kPage = 4096;
 
 std::size_t pieces(Bytes data) {
   return std::max<std::size_t>(1,
@@ -18,6 +19,15 @@ std::size_t pieces(Bytes data) {
 Bytes piece(Bytes data, std::size_t i) {
   const auto from = i * Stage::kMaxRecordData;
   return data.subspan(from, std::min<std::size_t>(data.size() - from, Stage::kMaxRecordData));
+}
+
+// Zeros from `position` to the end of its page, or of the segment. A write ends with them: of a
+// page that is written whole the kernel does not read first what it held in the segment's former
+// life. That would be a read of the disk for nearly every record of a recycled segment.
+iovec padding(std::uint64_t position, std::uint64_t segment_size) {
+  static std::array<std::uint8_t, kPage> zeros{};
+  const auto page_end = (position + kPage - 1) / kPage * kPage;
+  return {zeros.data(), static_cast<std::size_t>(std::min(page_end, segment_size) - position)};
 }
 
 bool contains(std::span<Segment* const> list, const Segment* segment) {
@@ -72,7 +82,7 @@ Status Lane::append_locked(const StageRecord& record, Bytes data,
       marks.push_back({current_, current_->end, current_->last_seq});
     }
     std::array<RecordImage, kBatch> images;
-    std::array<iovec, 2 * kBatch> buffers;
+    std::array<iovec, 2 * kBatch + 1> buffers;
     std::size_t used = 0;
     const auto start = current_->end;
     auto position = start;
@@ -98,6 +108,8 @@ Status Lane::append_locked(const StageRecord& record, Bytes data,
       out.refs.push_back({current_->slot, header.data_length, position, last});
       position += bytes;
     }
+    if (const auto rest = padding(position, current_->size); rest.iov_len != 0)
+      buffers[used++] = rest;
     PROJFS_TRY(current_->file->write(start, std::span<const iovec>(buffers).first(used)));
     current_->end = position;
     current_->last_seq = last;
@@ -148,7 +160,9 @@ Status Lane::rotate() {
   begin.word = durable_.load(std::memory_order_relaxed);
   RecordImage image;
   encode_record(begin, segment->header.nonce, image);
-  if (auto written = segment->file->write(kRecordsStart, Bytes(image)); !written) {
+  const std::array<iovec, 2> buffers = {iovec{image.data(), image.size()},
+                                        padding(kRecordsStart + kRecordHeaderBytes, segment->size)};
+  if (auto written = segment->file->write(kRecordsStart, buffers); !written) {
     (void)pool_.forget(segment);
     return written;
   }
