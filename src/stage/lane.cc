@@ -174,11 +174,11 @@ Status Lane::rotate() {
   return {};
 }
 
-// Writes down, in the header of `segment`, what is durable. REQUIRES: the turn; the segment and all
-// before it are durable or not needed.
-Status Lane::anchor(Segment& segment) {
+// Writes down, in the header of `segment`, that all up to `durable` is durable or not needed.
+// REQUIRES: the turn; that it is so.
+Status Lane::anchor(Segment& segment, StageSeq durable) {
   auto header = segment.header;
-  header.durable = durable_.load();
+  header.durable = durable;
   if (auto written = write_header(*segment.file, header); !written) {
     // A failed sync may also have lost records.
     const std::lock_guard lock(mutex_);
@@ -187,6 +187,7 @@ Status Lane::anchor(Segment& segment) {
     return written;
   }
   anchored_ = header.durable;
+  durable_.store(std::max(durable_.load(), durable), std::memory_order_release);
   return {};
 }
 
@@ -213,14 +214,18 @@ Status Lane::sync() {
   if (done()) return {};
   busy_ = true;
   lock.unlock();
-  auto status = sync_round({});
+  const auto target = sync_round({});
+  if (target) durable_.store(std::max(durable_.load(), *target), std::memory_order_release);
   end_turn();
-  return status;
+  if (!target) return tl::unexpected<Error>(target.error());
+  return {};
 }
 
 // Makes everything appended so far durable, except what is in the segments `except`, which nobody
-// needs. `last` becomes the newest segment that this covers. REQUIRES: the turn.
-Status Lane::sync_round(std::span<Segment* const> except, Segment** last) {
+// needs, and returns up to where that is. `last` becomes the newest segment that this covers.
+// Exceptions are gaps in the chain that replay only accepts once a header says so: until then
+// nothing may be called durable. REQUIRES: the turn.
+Result<StageSeq> Lane::sync_round(std::span<Segment* const> except, Segment** last) {
   std::vector<std::pair<Segment*, std::uint64_t>> dirty;
   StageSeq target = 0;
   {
@@ -240,12 +245,11 @@ Status Lane::sync_round(std::span<Segment* const> except, Segment** last) {
     if (!synced) {
       segment->broken = true;
       if (current_ == segment) current_ = nullptr;
-      return synced;
+      return tl::unexpected<Error>(std::move(synced).error());
     }
     segment->synced_end = std::max(segment->synced_end, std::min(end, segment->end));
   }
-  durable_.store(std::max(durable_.load(), target), std::memory_order_release);
-  return {};
+  return target;
 }
 
 Lane::Candidates Lane::candidates() {
@@ -295,8 +299,8 @@ Status Lane::retire(Candidates candidates) {
     // was durable, or not needed.
     if (others && anchored_ < newest) {
       Segment* last = nullptr;
-      PROJFS_TRY(sync_round(released, &last));
-      PROJFS_TRY(anchor(*last));
+      PROJFS_ASSIGN(const auto durable, sync_round(released, &last));
+      PROJFS_TRY(anchor(*last, durable));
     }
     {
       const std::lock_guard lock(mutex_);

@@ -50,8 +50,8 @@ class Lane {
   void undo(const std::vector<Mark>& marks, StageSeq last_seq);
   [[nodiscard]] bool fits(std::uint64_t bytes) const;
   Status rotate();
-  Status anchor(Segment& segment);
-  Status sync_round(std::span<Segment* const> except, Segment** last = nullptr);
+  Status anchor(Segment& segment, StageSeq durable);
+  Result<StageSeq> sync_round(std::span<Segment* const> except, Segment** last = nullptr);
   void take_turn(std::unique_lock<std::mutex>& lock);
   void end_turn();
 
