@@ -18,6 +18,7 @@
 
 #include "projfs/env.h"
 #include "projfs/result.h"
+#include "projfs/snapshots.h"
 #include "projfs/volume.h"
 
 namespace projfs {
@@ -81,6 +82,7 @@ struct StoreStats {  // since open
   std::uint64_t refused_quota = 0, refused_space = 0;
   std::uint64_t damaged_reads = 0;
   std::uint64_t inodes_cached = 0, overlay_extents = 0;
+  SnapshotPauses snapshot_pauses;
 };
 
 struct CheckReport {
@@ -128,6 +130,9 @@ class Store {
   virtual Status set_quota(std::string_view id, const Quota& quota) = 0;  // takes effect at once
   // The volume of a project; one object as long as anybody holds it.
   virtual Result<std::shared_ptr<Volume>> volume(std::string_view id) = 0;
+  // The snapshots of a project; one object as long as anybody holds it. A volume of one of them
+  // counts as a volume in use of the project. REQUIRES: not used after the project is destroyed.
+  virtual Result<std::shared_ptr<Snapshots>> snapshots(std::string_view id) = 0;
 
   // --- the whole ---
   virtual Result<StoreStatus> status() = 0;

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "fs/file_map.h"
+#include "fs/frozen_state.h"
 #include "fs/ingester.h"
 #include "fs/project_volume.h"
 
@@ -51,6 +52,7 @@ Status ProjectVolume::write(Ino ino, std::uint64_t offset, Bytes data, bool drop
 }
 
 Status ProjectVolume::stage_change(Inode& inode, StageRecord record, Bytes data) {
+  enter_epoch(inode, project_->epochs().current);
   PROJFS_TRY(drop_capability(inode));
   if ((record.flags & kDropSetId) != 0 && (inode.record.mode & (S_ISUID | S_ISGID)) == 0)
     record.flags &= static_cast<std::uint8_t>(~kDropSetId);

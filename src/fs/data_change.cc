@@ -69,7 +69,7 @@ OverlayEntry plain(std::uint64_t begin, std::uint64_t end, PieceKind kind, Stage
 // A hole is an entry only where the index has, or is about to have, extents under it.
 void make_hole(Inode& inode, std::uint64_t begin, std::uint64_t end, StageSeq seq) {
   inode.overlay.erase(begin, end);
-  if (inode.record.allocated != 0 || inode.ingesting)
+  if (inode.record.allocated != 0 || inode.ingesting || !inode.frozen.empty())
     inode.overlay.assign(plain(begin, end, PieceKind::kHole, seq));
 }
 
@@ -189,6 +189,7 @@ Status apply(const Engine& engine, Inode& inode, const StageRecord& r, const Dat
     inode.project->staged_bytes += ref.length;
   }
   inode.last_seq = seq;
+  inode.project->staged(seq);
   if (seq > inode.record.attr_floor) {
     inode.record.mtime.tv_sec = r.time_ns / 1000000000;
     inode.record.mtime.tv_nsec = r.time_ns % 1000000000;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "fs/frozen_state.h"
 #include "fs/project.h"
 
 namespace projfs::fs {
@@ -70,10 +71,15 @@ void count_references(const Engine& engine, meta::Change& change, const meta::Ex
   }
 }
 
-Status put_record(meta::Change& change, const Inode& inode, meta::InodeRecord& next) {
+Status put_record(meta::Change& change, Inode& inode, meta::InodeRecord& next) {
+  enter_epoch(inode, change.epochs().current);
   next.attr_floor = std::max(next.attr_floor, inode.last_seq);
-  PROJFS_TRY(
-      change.put(meta::inode_key(inode.project->number(), inode.ino), next.encode(), inode.born));
+  const auto key = meta::inode_key(inode.project->number(), inode.ino);
+  if (!inode.frozen.empty()) [[unlikely]] {
+    const auto past = past_records(inode);
+    if (!past.empty()) return change.put_over(key, next.encode(), inode.born, past);
+  }
+  PROJFS_TRY(change.put(key, next.encode(), inode.born));
   return {};
 }
 
@@ -86,7 +92,8 @@ void committed(const Engine& engine, Inode& inode, meta::InodeRecord next) {
 Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& state,
                       std::span<const NewExtent> extents) {
   const auto project = inode.project->number();
-  meta::Change change(engine.db, project, inode.project->epochs());
+  PROJFS_ASSIGN(const auto epochs, inode.project->epochs_at(engine.db, state.epoch));
+  meta::Change change(engine.db, project, epochs);
 
   // Which extents touch which segment. Holes reach only segments that exist.
   std::map<std::uint64_t, std::vector<const NewExtent*>> by_segment;
@@ -127,19 +134,27 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
     count_references(engine, change, before, after, *old == meta::Change::Old::kKept);
   }
 
-  auto next = inode.record;
-  next.size = state.size;
-  next.allocated = state.allocated;
-  next.data_floor = state.seq;
-  next.flags &= ~static_cast<std::uint32_t>(meta::InodeRecord::kSparse);
-  if (state.sparse) next.flags |= meta::InodeRecord::kSparse;
-  PROJFS_TRY(put_record(change, inode, next));
+  // A record that is younger than this epoch learns only where the data is; one that is not shows
+  // the inode as it was at the end of the epoch.
+  const bool past = !inode.frozen.empty() && inode.born <= state.epoch;
+  const auto put_data = [&state](meta::InodeRecord& r) {
+    r.size = state.size;
+    r.allocated = state.allocated;
+    r.data_floor = state.seq;
+    r.flags &= ~static_cast<std::uint32_t>(meta::InodeRecord::kSparse);
+    if (state.sparse) r.flags |= meta::InodeRecord::kSparse;
+  };
+  auto next = past ? inode.frozen.front().record : inode.record;
+  put_data(next);
+  next.attr_floor = std::max(next.attr_floor, past ? inode.frozen.front().seq : inode.last_seq);
+  PROJFS_TRY(change.put(meta::inode_key(project, inode.ino), next.encode(), inode.born));
   change.count(static_cast<std::int64_t>(state.allocated) -
                    static_cast<std::int64_t>(inode.record.allocated),
                0);
   PROJFS_TRY(change.commit());
-  inode.record = std::move(next);
-  inode.born = inode.project->epochs().current;
+  put_data(inode.record);
+  inode.record.attr_floor = std::max(inode.record.attr_floor, next.attr_floor);
+  inode.born = std::max(inode.born, state.epoch);
   return {};
 }
 

@@ -23,7 +23,8 @@ struct CapturedState {
   std::uint64_t size = 0;
   std::uint64_t allocated = 0;
   bool sparse = false;
-  StageSeq seq = 0;  // the last staged record in it
+  StageSeq seq = 0;      // the last staged record in it
+  meta::Epoch epoch = 0;  // the epoch it belongs to
 };
 
 // REQUIRES: inode.mutex held alone, the project's quiesce shared; chunks are finished. Later
@@ -31,9 +32,9 @@ struct CapturedState {
 Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& state,
                       std::span<const NewExtent> extents);
 
-// Puts the inode's record, as `next`, into the change. After a successful commit the caller assigns
-// `next` to inode.record and calls committed().
-Status put_record(meta::Change& change, const Inode& inode, meta::InodeRecord& next);
+// Puts the inode's record, as `next`, into the change, which is one of the current epoch. After a
+// successful commit the caller assigns `next` to inode.record and calls committed().
+Status put_record(meta::Change& change, Inode& inode, meta::InodeRecord& next);
 void committed(const Engine& engine, Inode& inode, meta::InodeRecord next);
 
 // Adds to `change` what the difference of two versions of a segment means for references.

@@ -109,8 +109,8 @@ std::vector<InodePtr> Ingester::next_batch() {
   while (!queue_.empty() && looks-- > 0 && batch.size() < kRoundInodes && bytes < kRoundBytes) {
     InodePtr inode = std::move(queue_.front());
     queue_.pop_front();
-    const bool ripe =
-        under_pressure() || now - std::chrono::nanoseconds(inode->last_write_ns) >= options_.quiet;
+    const bool ripe = under_pressure() || inode->overdue ||
+                      now - std::chrono::nanoseconds(inode->last_write_ns) >= options_.quiet;
     if (ripe) {
       bytes += inode->staged_bytes;
       batch.push_back(std::move(inode));
@@ -175,6 +175,8 @@ Status Ingester::round(const std::vector<InodePtr>& inodes) {
   std::sort(order.begin(), order.end(), [](const InodePtr& a, const InodePtr& b) {
     return std::pair(a->project->number(), a->ino) < std::pair(b->project->number(), b->ino);
   });
+  // One that was ingested out of its turn and then written again is in the queue twice.
+  order.erase(std::unique(order.begin(), order.end()), order.end());
   Status result;
   std::size_t made = 0;
   for (; made < order.size(); ++made) {
@@ -212,12 +214,18 @@ Status Ingester::capture(Job& job) {
   // Cleared first: a write after this capture puts the inode in the queue again.
   inode.queued = false;
   const std::unique_lock lock(inode.mutex);
-  if (inode.gone || inode.staged.empty()) return {};
+  if (inode.gone || (inode.staged.empty() && inode.frozen.empty())) return {};
   job.captured = true;
   inode.ingesting = true;
-  job.overlay = inode.overlay;
   job.has_extents = inode.record.allocated != 0;
-  job.state = {inode.size, inode.allocated, inode.sparse, inode.last_seq};
+  if (inode.frozen.empty()) {
+    job.overlay = inode.overlay;
+    job.state = {inode.size, inode.allocated, inode.sparse, inode.last_seq, inode.state_epoch};
+  } else {
+    const auto& past = inode.frozen.front();
+    job.overlay = past.overlay;
+    job.state = {past.size, past.allocated, past.sparse, past.seq, past.epoch};
+  }
   return {};
 }
 
@@ -336,14 +344,28 @@ Status Ingester::commit(Job& job) {
     job.captured = false;
     if (inode.gone) return {};
     PROJFS_TRY(commit_extents(engine_, inode, job.state, job.extents));
+    // A frozen state is done with once all of it is in the index. One that was frozen after the
+    // capture may have got more since.
+    if (!inode.frozen.empty() && inode.frozen.front().epoch == job.state.epoch &&
+        inode.frozen.front().seq <= job.state.seq)
+      inode.frozen.erase(inode.frozen.begin());
+    for (auto& later : inode.frozen) later.overlay.drop_through(job.state.seq);
     inode.overlay.drop_through(job.state.seq);
     bytes = release_staged(engine_, inode, job.state.seq);
+    inode.overdue = !inode.frozen.empty();
+    if (inode.overdue || !inode.staged.empty()) enqueue(job.inode);
   }
   since_checkpoint_ += bytes + 1;
   return {};
 }
 
-Status Ingester::ingest(const InodePtr& inode) { return round({inode}); }
+Status Ingester::ingest(const InodePtr& inode) {
+  while (true) {
+    PROJFS_TRY(round({inode}));
+    const std::shared_lock lock(inode->mutex);
+    if (inode->gone || inode->frozen.empty()) return {};
+  }
+}
 
 Status Ingester::ingest_all() {
   if (threads_.empty()) {

@@ -40,7 +40,7 @@ class Ingester {
   Status throttle();
   // Ingests everything staged before the call.
   Status ingest_all();
-  // Ingests the staged records of one inode. Call without locks.
+  // Ingests what one inode holds of closed epochs, and maybe more. Call without locks.
   Status ingest(const InodePtr& inode);
   // Lets the stage recycle what has been ingested.
   Status checkpoint();

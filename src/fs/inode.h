@@ -22,6 +22,34 @@ namespace projfs::fs {
 
 class Project;
 
+// A record's attributes; size and allocation are those of the record.
+[[nodiscard]] inline Attr attr_of(Ino ino, const meta::InodeRecord& r) {
+  Attr a;
+  a.ino = ino;
+  a.mode = r.mode;
+  a.nlink = r.nlink;
+  a.uid = r.uid;
+  a.gid = r.gid;
+  a.rdev = r.rdev;
+  a.size = r.size;
+  a.allocated = r.allocated;
+  a.atime = r.atime;
+  a.mtime = r.mtime;
+  a.ctime = r.ctime;
+  a.btime = r.btime;
+  return a;
+}
+
+// An inode with staged data as it was at the end of a closed epoch (frozen_state.h).
+struct FrozenState {
+  meta::Epoch epoch = 0;
+  meta::InodeRecord record;
+  std::uint64_t size = 0, allocated = 0;
+  bool sparse = false;
+  Overlay overlay;
+  StageSeq seq = 0;  // the last staged record in it
+};
+
 struct Inode {
   Inode(std::shared_ptr<Project> p, Ino i) : project(std::move(p)), ino(i) {}
 
@@ -46,11 +74,14 @@ struct Inode {
   Overlay overlay;
   std::vector<StageRef> staged;  // every record not yet released, oldest first
   StageSeq last_seq = 0;
+  meta::Epoch state_epoch = 0;      // the epoch of the newest change of all this
+  std::vector<FrozenState> frozen;  // of earlier epochs, to be ingested first; oldest first
 
   // --- not guarded ---
   std::atomic<std::int64_t> last_write_ns{0};  // steady clock
   std::atomic<std::uint64_t> staged_bytes{0};  // data in `staged`
   std::atomic<bool> queued{false};             // in the ingester's queue
+  std::atomic<bool> overdue{false};            // has frozen states: ingest without waiting
   std::atomic<std::uint64_t> index_seq{0};     // index sequence number after its newest change
 
   // Call after loading or replacing `record` when nothing is staged.
@@ -61,19 +92,9 @@ struct Inode {
     sparse = (record.flags & meta::InodeRecord::kSparse) != 0;
   }
   [[nodiscard]] Attr attr() const {
-    Attr a;
-    a.ino = ino;
-    a.mode = record.mode;
-    a.nlink = record.nlink;
-    a.uid = record.uid;
-    a.gid = record.gid;
-    a.rdev = record.rdev;
+    Attr a = attr_of(ino, record);
     a.size = size;
     a.allocated = allocated;
-    a.atime = record.atime;
-    a.mtime = record.mtime;
-    a.ctime = record.ctime;
-    a.btime = record.btime;
     return a;
   }
 };

@@ -2,7 +2,6 @@
 //
 // Look-up, creation and removal of names.
 #include <sys/stat.h>
-#include <xxhash.h>
 #include <ctime>
 
 #include "fs/acl.h"
@@ -36,32 +35,23 @@ Result<InodePtr> ProjectVolume::directory(Ino ino) const {
   return dir;
 }
 
-// The order of a directory: a hash that only this project knows, so that nobody can make names
-// collide. 0 to 3 are the cookies of the start and of the dot entries; the top bit stays clear
-// because offsets are signed.
 std::uint64_t ProjectVolume::name_hash(std::string_view name) const {
-  const auto h = XXH3_64bits_withSeed(name.data(), name.size(), project_->name_seed()) >> 1;
-  return h < 4 ? h + 4 : h;
+  return fs::name_hash(project_->name_seed(), name);
 }
 
 std::string ProjectVolume::key_of_entry(Ino dir, std::string_view name) const {
   return meta::entry_key(project_->number(), dir, name_hash(name), name);
 }
 
-Result<std::optional<ProjectVolume::Entry>> ProjectVolume::find_entry(Ino dir,
-                                                                      std::string_view name) const {
+Result<std::optional<Entry>> ProjectVolume::find_entry(Ino dir, std::string_view name) const {
   PROJFS_ASSIGN(const auto live, meta::get_live(engine_.db, key_of_entry(dir, name)));
   if (!live) return std::optional<Entry>();
   return parse_entry(live->payload);
 }
 
-Result<std::optional<ProjectVolume::Entry>> ProjectVolume::parse_entry(std::string_view payload) {
-  Reader in(payload);
-  Entry e;
-  e.ino = in.varint();
-  e.type = static_cast<std::uint32_t>(in.u8()) << 12;
-  if (!in.done()) return fail(EIO, "a directory entry does not decode");
-  return std::optional<Entry>(e);
+Result<std::optional<Entry>> ProjectVolume::parse_entry(std::string_view payload) {
+  PROJFS_ASSIGN(const auto entry, fs::parse_entry(payload));
+  return std::optional<Entry>(entry);
 }
 
 std::string ProjectVolume::format_entry(Ino ino, std::uint32_t mode) {
@@ -144,7 +134,7 @@ InodePtr ProjectVolume::adopt(NewInode fresh) const {
   auto made = std::make_shared<Inode>(project_, fresh.ino);
   made->last_seq = fresh.record.data_floor;
   made->adopt_record(std::move(fresh.record));
-  made->born = project_->epochs().current;
+  made->born = made->state_epoch = project_->epochs().current;
   made->index_seq = engine_.index_sync.position();
   engine_.inodes.insert(made);
   return made;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "fs/ingester.h"
 #include "fs/project_volume.h"
 #include "fs/reclaimer.h"
 #include "meta/extent_list.h"
@@ -21,6 +22,12 @@ constexpr std::size_t kReclaimInodes = 128;
 constexpr std::uint64_t kReclaimSmall = 8 * meta::kSegmentBytes;
 // With so many waiting, whoever brings more does the work.
 constexpr std::size_t kMostPending = 4096;
+
+// It had a name when an epoch was closed whose data is still staged. REQUIRES: the inode's mutex.
+bool is_in_snapshot(const Inode& inode) {
+  return std::any_of(inode.frozen.begin(), inode.frozen.end(),
+                     [](const FrozenState& f) { return f.record.nlink != 0; });
+}
 
 }  // namespace
 
@@ -112,7 +119,7 @@ Status ProjectVolume::reclaim_small(std::span<const Ino> inos, std::vector<Ino>&
     Inode& inode = *work.inode;
     std::unique_lock lock(inode.mutex);
     if (inode.gone || inode.record.nlink != 0) continue;
-    if (inode.record.allocated > kReclaimSmall) {
+    if (inode.record.allocated > kReclaimSmall || is_in_snapshot(inode)) {
       others.push_back(inode.ino);
       continue;
     }
@@ -189,6 +196,7 @@ void ProjectVolume::let_go(Inode& inode, std::uint64_t xattr_bytes) {
   project_->remove_orphan(inode.ino);
   release_staged(engine_, inode, inode.last_seq);
   inode.overlay = {};
+  inode.frozen.clear();
   inode.size = inode.allocated = 0;
 }
 
@@ -208,10 +216,14 @@ Status ProjectVolume::reclaim(Ino ino) {
     if (inode.record.allocated == 0) extents_stay.release();
   }
   if (!extents_stay && extents_stay.mutex() != nullptr) extents_stay.lock();
+  bool held_by_snapshot = false;
   while (true) {
     const std::shared_lock quiesce(project_->quiesce);
     const std::unique_lock lock(inode.mutex);
     if (inode.gone || inode.record.nlink != 0) return {};
+    // What snapshots hold of it comes into the index first.
+    held_by_snapshot = is_in_snapshot(inode);
+    if (held_by_snapshot) break;
     auto change = this->change();
     PROJFS_ASSIGN(const bool more, remove_segments(change, inode, kReclaimSegments));
     if (more) {
@@ -225,6 +237,11 @@ Status ProjectVolume::reclaim(Ino ino) {
     PROJFS_TRY(change.commit());
     let_go(inode, xattr_bytes);
     break;
+  }
+  if (held_by_snapshot) {
+    if (extents_stay.owns_lock()) extents_stay.unlock();
+    PROJFS_TRY(engine_.ingester->ingest(*found));
+    return reclaim(ino);
   }
   engine_.inodes.forget(*found);
   return {};

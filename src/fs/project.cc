@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/project.h"
 
+#include "meta/snapshot_record.h"
+
 namespace projfs::fs {
 namespace {
 
@@ -26,6 +28,7 @@ Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo num
     return fail(EIO, "the record of project number " + std::to_string(number) + " does not decode");
   }
   self->record_ = std::move(*record);
+  PROJFS_TRY(self->abandon_unfinished_snapshot(db));
   self->quota_bytes_ = self->record_.quota.bytes;
   self->quota_inodes_ = self->record_.quota.inodes;
 
@@ -51,6 +54,19 @@ Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo num
   PROJFS_TRY(from_rocksdb(it->status(), "reading the orphans of project " + self->id()));
   self->orphan_count_ = self->orphans_.size();
   return self;
+}
+
+// A crash while the newest snapshot was being made leaves it marked: it may lack data, and nobody
+// was told that it exists. Its epoch stays closed; the rest is removed like that of a deleted one.
+Status Project::abandon_unfinished_snapshot(Database& db) {
+  if (record_.last_snapshot == 0) return {};
+  PROJFS_ASSIGN(const auto newest, meta::get_snapshot(db, number_, record_.last_snapshot));
+  if (!newest || (newest->flags & meta::SnapshotRecord::kUnfinished) == 0) return {};
+  PROJFS_ASSIGN(const auto before,
+                meta::snapshot_at_or_before(db, number_, record_.last_snapshot - 1));
+  rocksdb::WriteBatch batch;
+  meta::move_to_dead(db, batch, number_, {record_.last_snapshot, *newest});
+  return set_last_snapshot(db, batch, before ? before->epoch : 0);
 }
 
 bool Project::charge(std::uint64_t bytes, std::uint64_t inodes) {
@@ -87,18 +103,43 @@ Status Project::set_quota(Database& db, const Quota& quota) {
   return {};
 }
 
-Status Project::close_epoch(Database& db, bool snapshot) {
-  const std::unique_lock alone(quiesce);
-  const std::lock_guard lock(record_mutex_);
-  auto next = record_;
-  if (snapshot) next.last_snapshot = next.epoch;
-  ++next.epoch;
-  rocksdb::WriteBatch batch;
+Result<meta::EpochState> Project::epochs_at(const Database& db, meta::Epoch epoch) const {
+  if (epoch == record_.epoch) return epochs();
+  PROJFS_ASSIGN(const auto before, meta::snapshot_at_or_before(db, number_, epoch - 1));
+  return meta::EpochState{epoch, before ? before->epoch : 0};
+}
+
+Result<meta::Epoch> Project::epoch_of(const Database& db, StageSeq seq) const {
+  meta::Epoch epoch = record_.epoch;
+  while (true) {
+    PROJFS_ASSIGN(const auto before, meta::snapshot_at_or_before(db, number_, epoch - 1));
+    if (!before || before->record.boundary < seq) return epoch;
+    epoch = before->epoch;
+  }
+}
+
+// REQUIRES: quiesce is held alone.
+Status Project::change_record(Database& db, rocksdb::WriteBatch& batch, meta::ProjectRecord next) {
   batch.Put(db.family(Family::kSystem), meta::project_key(number_), next.encode());
   PROJFS_TRY(db.commit(batch));
   record_.epoch = next.epoch;
   record_.last_snapshot = next.last_snapshot;
   return {};
+}
+
+Status Project::close_epoch(Database& db, rocksdb::WriteBatch& batch, bool snapshot) {
+  const std::lock_guard lock(record_mutex_);
+  auto next = record_;
+  if (snapshot) next.last_snapshot = next.epoch;
+  ++next.epoch;
+  return change_record(db, batch, std::move(next));
+}
+
+Status Project::set_last_snapshot(Database& db, rocksdb::WriteBatch& batch, meta::Epoch epoch) {
+  const std::lock_guard lock(record_mutex_);
+  auto next = record_;
+  next.last_snapshot = epoch;
+  return change_record(db, batch, std::move(next));
 }
 
 Result<Ino> Project::next_ino(Database& db) {

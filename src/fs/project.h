@@ -11,9 +11,11 @@
 #include <unordered_set>
 #include <vector>
 
+#include "fs/quiesce.h"
 #include "meta/change.h"
 #include "meta/project_record.h"
 #include "projfs/database.h"
+#include "projfs/stage.h"
 #include "projfs/volume.h"
 
 namespace projfs::fs {
@@ -45,10 +47,25 @@ class Project {
 
   // --- epochs ---
   // Held shared by every change while it is built and committed, alone to close an epoch.
-  std::shared_mutex quiesce;
+  Quiesce quiesce;
   [[nodiscard]] meta::EpochState epochs() const { return {record_.epoch, record_.last_snapshot}; }
-  // Ends the current epoch, keeping it readable if `snapshot`. O(1).
-  Status close_epoch(Database& db, bool snapshot);
+  // The same for what belongs to an earlier epoch but is committed only now.
+  [[nodiscard]] Result<meta::EpochState> epochs_at(const Database& db, meta::Epoch epoch) const;
+  // The epoch of a staged record, by the boundaries of the snapshots there are.
+  [[nodiscard]] Result<meta::Epoch> epoch_of(const Database& db, StageSeq seq) const;
+  // Ends the current epoch with the changes in `batch`, in one commit. O(1). REQUIRES: quiesce is
+  // held alone.
+  Status close_epoch(Database& db, rocksdb::WriteBatch& batch, bool snapshot);
+  // Commits `batch`, after which `epoch` is the newest that a snapshot keeps (0: none is).
+  // REQUIRES: quiesce is held alone.
+  Status set_last_snapshot(Database& db, rocksdb::WriteBatch& batch, meta::Epoch epoch);
+  // The newest staged record of the project.
+  [[nodiscard]] StageSeq last_staged() const { return last_staged_.load(); }
+  void staged(StageSeq seq) {
+    auto now = last_staged_.load(std::memory_order_relaxed);
+    while (now < seq && !last_staged_.compare_exchange_weak(now, seq)) {
+    }
+  }
 
   // --- inode numbers ---
   // A number never used before, also not by an operation that a crash undid.
@@ -68,6 +85,10 @@ class Project {
   meta::ProjectRecord record_;
   mutable std::mutex record_mutex_;  // of changes of record_ (quota; epoch also under quiesce)
 
+  Status abandon_unfinished_snapshot(Database& db);
+  Status change_record(Database& db, rocksdb::WriteBatch& batch, meta::ProjectRecord next);
+
+  std::atomic<StageSeq> last_staged_{0};
   std::atomic<std::uint64_t> used_bytes_{0}, used_inodes_{0};
   std::atomic<std::uint64_t> quota_bytes_{kUnlimited}, quota_inodes_{kUnlimited};
 

@@ -10,6 +10,7 @@
 
 #include "fs/data_change.h"
 #include "fs/engine.h"
+#include "fs/entry.h"
 #include "fs/extent_commit.h"
 #include "fs/project.h"
 #include "projfs/volume.h"
@@ -69,10 +70,6 @@ class ProjectVolume final : public Volume, public std::enable_shared_from_this<P
   [[nodiscard]] Project& project() const { return *project_; }
 
  private:
-  struct Entry {  // a directory entry's payload
-    Ino ino = 0;
-    std::uint32_t type = 0;
-  };
   [[nodiscard]] Result<InodePtr> inode(Ino ino) const { return engine_.inodes.get(project_, ino); }
   [[nodiscard]] Result<InodePtr> directory(Ino ino) const;
   [[nodiscard]] std::uint64_t name_hash(std::string_view name) const;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <algorithm>
 
+#include "fs/frozen_state.h"
 #include "fs/ingester.h"
 #include "fs/locking.h"
 #include "fs/project_volume.h"
@@ -122,7 +123,7 @@ Result<std::uint64_t> ProjectVolume::copy_range(Ino from, std::uint64_t from_off
     if (from_offset >= source->size) return 0;
     const auto end = std::min(from_offset + length, source->size);
     // What the target has staged is newer than its extents and would hide what we commit there.
-    if (target->staged.empty()) {
+    if (target->staged.empty() && target->frozen.empty()) {
       PROJFS_ASSIGN(const auto done,
                     copy_references(*source, from_offset, end, *target, to_offset));
       if (done != 0) return done;
@@ -217,6 +218,8 @@ Result<std::uint64_t> ProjectVolume::copy_references(const Inode& source, std::u
   state.allocated = target.allocated + after - before;
   state.sparse = target.sparse || has_holes || first > block_ceil(target.size);
   state.seq = target.last_seq;
+  state.epoch = project_->epochs().current;
+  enter_epoch(target, state.epoch);
   PROJFS_ASSIGN(auto charged, charge(after > before ? after - before : 0, 0));
 
   const auto previous = target.record;

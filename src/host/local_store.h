@@ -16,6 +16,8 @@
 #include "fs/reclaimer.h"
 #include "host/store_identity.h"
 #include "projfs/store.h"
+#include "snapshot/pauses.h"
+#include "snapshot/project_snapshots.h"
 
 namespace projfs::host {
 
@@ -31,6 +33,7 @@ class LocalStore final : public Store {
   Result<ProjectInfo> show(std::string_view id) override;
   Status set_quota(std::string_view id, const Quota& quota) override;
   Result<std::shared_ptr<Volume>> volume(std::string_view id) override;
+  Result<std::shared_ptr<Snapshots>> snapshots(std::string_view id) override;
 
   Result<StoreStatus> status() override;
   [[nodiscard]] StoreStats stats() const override;
@@ -80,6 +83,8 @@ class LocalStore final : public Store {
   std::mutex table_mutex_;
   std::map<meta::ProjectNo, ProjectPtr> projects_;  // those in memory
   std::map<meta::ProjectNo, std::weak_ptr<fs::ProjectVolume>> volumes_;
+  std::map<meta::ProjectNo, std::weak_ptr<snapshot::ProjectSnapshots>> snapshots_;
+  snapshot::Pauses pauses_;
 
   std::mutex maintenance_mutex_;
   std::condition_variable wake_;

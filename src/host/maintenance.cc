@@ -156,6 +156,14 @@ Status LocalStore::purge_records(meta::ProjectNo number, bool& more) {
   batch.DeleteRange(db_->family(Family::kChanges), begin, end);
   batch.Delete(db_->family(Family::kCounters), meta::usage_key(number));
   batch.Delete(db_->family(Family::kSystem), meta::project_ino_key(number));
+  for (const std::string_view table : {"snap/", "snap.name/", "snap.number/", "snap.dead/"}) {
+    batch.DeleteRange(db_->family(Family::kSystem), meta::snapshot_table_key(table, number, 0),
+                      meta::snapshot_table_key(table, number + 1, 0));
+  }
+  batch.Delete(db_->family(Family::kSystem), meta::snapshot_next_key(number));
+  batch.Delete(db_->family(Family::kSystem), meta::snapshot_policy_key(number));
+  batch.DeleteRange(db_->family(Family::kCounters), meta::freed_key(number, 0),
+                    meta::freed_key(number + 1, 0));
   batch.Delete(db_->family(Family::kSystem), meta::project_dead_key(number));
   more = false;
   return db_->commit(batch);

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "fs/data_change.h"
+#include "fs/frozen_state.h"
 #include "host/local_store.h"
 #include "meta/change.h"
 #include "projfs/log.h"
@@ -173,6 +174,8 @@ Status LocalStore::recover(const std::vector<Staged>& staged) {
     PROJFS_ASSIGN(const auto inode, inodes_->get(project, s.record.inode));
     {
       const std::unique_lock lock(inode->mutex);
+      PROJFS_ASSIGN(const auto epoch, project->epoch_of(*db_, s.seq));
+      fs::enter_epoch(*inode, epoch);
       PROJFS_ASSIGN(const auto effect, fs::effect_of(*engine_, *inode, s.record));
       // It was within the quota when it was acknowledged; a quota lowered since does not undo it.
       if (effect.allocated >= inode->allocated) {

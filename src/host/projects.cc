@@ -122,6 +122,9 @@ Status LocalStore::destroy(std::string_view id) {
     if (!volumes_[number].expired()) {
       return fail(EBUSY, "project " + std::string(id) + " is in use: unmount it first");
     }
+    if (const auto s = snapshots_[number].lock(); s && s->in_use()) {
+      return fail(EBUSY, "a snapshot of project " + std::string(id) + " is in use");
+    }
     rocksdb::WriteBatch batch;
     batch.Delete(db_->family(kTable), meta::project_id_key(id));
     batch.Delete(db_->family(kTable), meta::project_key(number));
@@ -129,12 +132,14 @@ Status LocalStore::destroy(std::string_view id) {
     PROJFS_TRY(db_->commit(batch, true));
     projects_.erase(number);
     volumes_.erase(number);
+    snapshots_.erase(number);
   }
   for (const auto& inode : inodes_->take_project(number)) {
     const std::unique_lock lock(inode->mutex);
     inode->gone = true;
     fs::release_staged(*engine_, *inode, inode->last_seq);
     inode->overlay = {};
+    inode->frozen.clear();
   }
   wake_.notify_all();
   return {};
@@ -188,6 +193,21 @@ Result<std::shared_ptr<Volume>> LocalStore::volume(std::string_view id) {
     wake_.notify_all();
   }
   return std::static_pointer_cast<Volume>(made);
+}
+
+Result<std::shared_ptr<Snapshots>> LocalStore::snapshots(std::string_view id) {
+  PROJFS_ASSIGN(const auto project, find(id));
+  const std::lock_guard lock(table_mutex_);
+  if (!projects_.contains(project->number())) {
+    return fail(ENOENT, "project " + std::string(id) + " has just been destroyed");
+  }
+  auto& slot = snapshots_[project->number()];
+  auto present = slot.lock();
+  if (!present) {
+    present = std::make_shared<snapshot::ProjectSnapshots>(*engine_, project, pauses_);
+    slot = present;
+  }
+  return std::static_pointer_cast<Snapshots>(present);
 }
 
 }  // namespace host

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "meta/change.h"
 
+#include <algorithm>
+
+#include "meta/snapshot_record.h"
+
 namespace projfs::meta {
 
 std::string encode_live(Epoch born, std::string_view payload) {
@@ -44,7 +48,7 @@ std::string history_key(std::string_view key, Epoch last) {
 
 Result<Change::Old> Change::preserve(std::string_view key, std::optional<Epoch> born) {
   if (epochs_.current == 1) return born == 0 ? Old::kNone : Old::kReplaced;
-  if (born && *born == epochs_.current) return Old::kReplaced;
+  if (born && *born >= epochs_.current) return Old::kReplaced;
   std::optional<LiveValue> old;
   if (!born || *born != 0) {
     PROJFS_ASSIGN(old, get_live(db_, key));
@@ -62,8 +66,33 @@ Result<Change::Old> Change::put(std::string_view key, std::string_view payload,
                                 std::optional<Epoch> born) {
   PROJFS_ASSIGN(const Old old, preserve(key, born));
   batch_.Put(db_.family(Family::kLive), rocksdb::Slice(key.data(), key.size()),
-             encode_live(epochs_.current, payload));
+             encode_live(std::max(epochs_.current, born.value_or(0)), payload));
   return old;
+}
+
+Status Change::put_over(std::string_view key, std::string_view payload, Epoch born,
+                        std::span<const PastVersion> past) {
+  PROJFS_ASSIGN(auto version, get_live(db_, key));
+  if (!version) return fail(EIO, "a record that changes is not in the index");
+  version->born = born;
+  // The last snapshot before `next`, if it is one that saw `version`, keeps it.
+  const auto retire = [&](const LiveValue& old, Epoch next, Epoch newest_before_next) {
+    if (next != 1) batch_.Put(db_.family(Family::kChanges), change_key(project_, next, key), {});
+    if (old.born > newest_before_next) return;
+    batch_.Put(db_.family(Family::kHistory), history_key(key, newest_before_next),
+               encode_live(old.born, old.payload));
+  };
+  for (const auto& p : past) {
+    if (p.epoch > version->born) {
+      PROJFS_ASSIGN(const auto before, snapshot_at_or_before(db_, project_, p.epoch - 1));
+      retire(*version, p.epoch, before ? before->epoch : 0);
+    }
+    version = LiveValue{p.epoch, p.payload};
+  }
+  if (version->born < epochs_.current) retire(*version, epochs_.current, epochs_.last_snapshot);
+  batch_.Put(db_.family(Family::kLive), rocksdb::Slice(key.data(), key.size()),
+             encode_live(epochs_.current, payload));
+  return {};
 }
 
 Result<Change::Old> Change::remove(std::string_view key, std::optional<Epoch> born) {
@@ -82,22 +111,6 @@ Status Change::commit() {
     batch_.Merge(db_.family(Family::kCounters), usage_key(project_), encode_counters(counters_));
   }
   return db_.commit(batch_);
-}
-
-Result<std::optional<std::string>> get_at(const Database& db, std::string_view key, Epoch at) {
-  const auto it = db.scan(Family::kHistory);
-  it->Seek(history_key(key, at));
-  if (it->Valid() && it->key().size() == key.size() + 8 &&
-      it->key().starts_with(rocksdb::Slice(key.data(), key.size()))) {
-    auto old = decode_live(it->value().ToStringView());
-    if (!old) return fail(EIO, "a history record does not decode");
-    if (old->born > at) return std::optional<std::string>();
-    return std::optional<std::string>(std::move(old->payload));
-  }
-  PROJFS_TRY(from_rocksdb(it->status(), "reading history"));
-  PROJFS_ASSIGN(auto live, get_live(db, key));
-  if (!live || live->born > at) return std::optional<std::string>();
-  return std::optional<std::string>(std::move(live->payload));
 }
 
 }  // namespace projfs::meta

@@ -8,10 +8,15 @@
 // place. The changes family gets (project, epoch, key) when a record is first touched in an epoch.
 // In a project's first epoch everything is new, so no change list is kept for it, and the live path
 // pays nothing at all.
+//
+// What an epoch's changes of data amount to may be committed only after the epoch was closed (they
+// were staged). A Change for a closed epoch does that; a version that is already younger stays as
+// young as it is.
 #pragma once
 
 #include <rocksdb/write_batch.h>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,7 +28,13 @@ namespace projfs::meta {
 // Where a project stands in time. Constant while any Change of the project is being built.
 struct EpochState {
   Epoch current = 1;        // every change belongs to it
-  Epoch last_snapshot = 0;  // the newest epoch that a snapshot keeps; 0: none
+  Epoch last_snapshot = 0;  // the newest epoch before it that a snapshot keeps; 0: none
+};
+
+// What a record was at the end of an epoch, where the index does not say so.
+struct PastVersion {
+  Epoch epoch = 0;
+  std::string payload;
 };
 
 // A live value: the epoch it was born in, then the payload.
@@ -49,6 +60,14 @@ class Change {
                   std::optional<Epoch> born = std::nullopt);
   Result<Old> remove(std::string_view key, std::optional<Epoch> born = std::nullopt);
 
+  // As put(), for a record whose version in the index lags behind: snapshots taken since it was
+  // written must see `past`, oldest first, none of it older than `born`. REQUIRES: the present
+  // version exists, and nothing else in this change touches the key.
+  Status put_over(std::string_view key, std::string_view payload, Epoch born,
+                  std::span<const PastVersion> past);
+
+  [[nodiscard]] const EpochState& epochs() const { return epochs_; }
+
   // Adds to the project's counters.
   void count(std::int64_t bytes, std::int64_t inodes);
 
@@ -64,10 +83,6 @@ class Change {
   CounterVector counters_{};
   rocksdb::WriteBatch batch_;
 };
-
-// The value of `key` as of the end of epoch `at`; nullopt: it did not exist then.
-[[nodiscard]] Result<std::optional<std::string>> get_at(const Database& db, std::string_view key,
-                                                        Epoch at);
 
 [[nodiscard]] std::string change_key(ProjectNo project, Epoch epoch, std::string_view key);
 [[nodiscard]] std::string history_key(std::string_view key, Epoch last);

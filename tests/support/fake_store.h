@@ -54,6 +54,11 @@ class FakeStore final : public Store {
     project->info.quota = quota;
     return {};
   }
+  Result<std::shared_ptr<Snapshots>> snapshots(std::string_view id) override {
+    const std::lock_guard lock(mutex_);
+    PROJFS_TRY(find(id));
+    return fail(EOPNOTSUPP, "this store, which lives in memory, knows no snapshots");
+  }
   Result<std::shared_ptr<Volume>> volume(std::string_view id) override {
     const std::lock_guard lock(mutex_);
     PROJFS_ASSIGN(auto* project, find(id));

@@ -6,6 +6,8 @@
 #include <map>
 #include <random>
 
+#include "meta/view.h"
+
 namespace projfs::meta {
 namespace {
 
@@ -49,7 +51,7 @@ class ChangeTest : public ::testing::Test {
     return *old;
   }
   std::optional<std::string> at(const std::string& key, Epoch epoch) {
-    auto value = get_at(*db_, key, epoch);
+    auto value = View(*db_, epoch).get(key);
     EXPECT_TRUE(value);
     return *value;
   }

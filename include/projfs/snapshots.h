@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+//
+// The snapshots of one project. A snapshot holds exactly the operations acknowledged before it was
+// made: names, attributes and data, also what was still staged. Files that were unlinked but open
+// are in none.
+//
+// Errors: names unknown ENOENT; taken EEXIST; empty, ".", "..", with '/' or NUL EINVAL; longer than
+// kMaxName ENAMETOOLONG. Every one comes with a sentence. On error nothing changed.
+//
+// Thread safety: everything may be called from several threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "projfs/result.h"
+#include "projfs/volume.h"
+
+namespace projfs {
+
+struct SnapshotInfo {
+  std::string name;
+  std::int64_t created_ns = 0;
+  std::uint64_t epoch = 0;
+  // 1, 2, 3, … in the order in which the project's snapshots were made; never used again. What the
+  // high bits of a FUSE node id hold.
+  std::uint64_t number = 0;
+  bool held = false;                // not deleted before it is released
+  bool automatic = false;           // made by the policy
+  std::uint64_t logical_bytes = 0;  // in use in the project when it was made
+};
+
+// When snapshots are made by themselves, and how many of them stay.
+struct SnapshotPolicy {
+  bool off = false;
+  std::uint64_t every_seconds = 900;
+  std::uint32_t keep_last = 4, keep_hourly = 24, keep_daily = 7, keep_weekly = 8, keep_monthly = 6;
+  friend bool operator==(const SnapshotPolicy&, const SnapshotPolicy&) = default;
+};
+
+class Snapshots {
+ public:
+  virtual ~Snapshots() = default;
+
+  // Makes a snapshot, O(1) in the size of the project. It is durable on return. An empty name: the
+  // time in UTC, like "2026-11-22T18-30-00Z" (with "-2", "-3", … where that is taken).
+  virtual Result<SnapshotInfo> create(std::string_view name, bool automatic) = 0;
+  // Whether anything changed since the newest snapshot; true if there is none. O(1).
+  virtual Result<bool> changed() = 0;
+  // A renamed snapshot is no longer automatic.
+  virtual Status rename(std::string_view name, std::string_view new_name) = 0;
+  virtual Status set_held(std::string_view name, bool held) = 0;
+
+  virtual Result<SnapshotInfo> find(std::string_view name) = 0;
+  virtual Result<SnapshotInfo> by_number(std::uint64_t number) = 0;
+  virtual Result<std::vector<SnapshotInfo>> list() = 0;  // oldest first
+  // Those with a number above `after`, oldest first, until `sink` returns false.
+  using Sink = std::function<bool(const SnapshotInfo&)>;
+  virtual Status each(std::uint64_t after, const Sink& sink) = 0;
+  [[nodiscard]] virtual std::uint64_t count() = 0;
+
+  // A snapshot as a volume: EROFS for every change, the same inode numbers as the head. One object
+  // as long as anybody holds it. After the snapshot was deleted every call on it fails with ESTALE.
+  virtual Result<std::shared_ptr<Volume>> volume(std::uint64_t number) = 0;
+
+  virtual Result<SnapshotPolicy> policy() = 0;  // the default unless one was set
+  virtual Status set_policy(const SnapshotPolicy& policy) = 0;
+};
+
+// How long writers of a project were held up while its snapshots were made, of the last 1024 in the
+// whole store.
+struct SnapshotPauses {
+  std::uint64_t count = 0;  // since the store was opened
+  std::uint64_t p50_ns = 0, p99_ns = 0, max_ns = 0;
+};
+
+}  // namespace projfs

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+#include "snapshot/project_snapshots.h"
+
+#include <chrono>
+#include <ctime>
+
+#include "snapshot/retention.h"
+
+namespace projfs::snapshot {
+namespace {
+
+using meta::Epoch;
+using meta::SnapshotRecord;
+
+constexpr Family kTable = Family::kSystem;
+
+std::string quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
+
+Status check_name(std::string_view name) {
+  if (name.size() > kMaxName) {
+    return fail(ENAMETOOLONG, "a snapshot's name is at most " + std::to_string(kMaxName) +
+                                  " bytes long, this one has " + std::to_string(name.size()));
+  }
+  if (name.empty() || name == "." || name == ".." || name.find('/') != name.npos ||
+      name.find('\0') != name.npos) {
+    return fail(EINVAL, quoted(name) +
+                            " is no name for a snapshot: it must not be empty, \".\" or \"..\" nor "
+                            "contain a slash");
+  }
+  return {};
+}
+
+std::string epoch_value(Epoch epoch) {
+  std::string value;
+  put_be64(value, epoch);
+  return value;
+}
+
+void set_flag(SnapshotRecord& record, std::uint32_t flag, bool on) {
+  record.flags = on ? record.flags | flag : record.flags & ~flag;
+}
+
+}  // namespace
+
+Result<std::optional<Epoch>> ProjectSnapshots::epoch_of_key(const std::string& key) {
+  PROJFS_ASSIGN(const auto value, engine_.db.get(kTable, key));
+  if (!value) return std::optional<Epoch>();
+  return std::optional<Epoch>(Reader(*value).be64());
+}
+
+Result<meta::Snapshot> ProjectSnapshots::get(std::string_view name) {
+  PROJFS_ASSIGN(const auto epoch, epoch_of_key(meta::snapshot_name_key(project_->number(), name)));
+  if (epoch) {
+    PROJFS_ASSIGN(auto record, meta::get_snapshot(engine_.db, project_->number(), *epoch));
+    if (record && (record->flags & SnapshotRecord::kUnfinished) == 0)
+      return meta::Snapshot{*epoch, std::move(*record)};
+  }
+  return fail(ENOENT, "project " + project_->id() + " has no snapshot " + quoted(name));
+}
+
+Result<SnapshotInfo> ProjectSnapshots::info(const meta::Snapshot& snapshot) const {
+  const auto& r = snapshot.record;
+  SnapshotInfo out;
+  out.name = r.name;
+  out.created_ns = r.created_ns;
+  out.epoch = snapshot.epoch;
+  out.number = r.number;
+  out.held = (r.flags & SnapshotRecord::kHeld) != 0;
+  out.automatic = (r.flags & SnapshotRecord::kAutomatic) != 0;
+  out.logical_bytes = r.logical_bytes;
+  return out;
+}
+
+Status ProjectSnapshots::check_new_name(std::string_view name) {
+  PROJFS_TRY(check_name(name));
+  PROJFS_ASSIGN(const auto taken, epoch_of_key(meta::snapshot_name_key(project_->number(), name)));
+  if (!taken) return {};
+  return fail(EEXIST, "project " + project_->id() + " has a snapshot " + quoted(name) + " already");
+}
+
+Result<std::string> ProjectSnapshots::free_name(std::string_view wanted, std::int64_t now_ns) {
+  if (!wanted.empty()) {
+    PROJFS_TRY(check_new_name(wanted));
+    return std::string(wanted);
+  }
+  const auto plain = automatic_name(now_ns);
+  std::string name = plain;
+  for (unsigned n = 2;; ++n) {
+    PROJFS_ASSIGN(const auto taken,
+                  epoch_of_key(meta::snapshot_name_key(project_->number(), name)));
+    if (!taken) return name;
+    name = plain + "-" + std::to_string(n);
+  }
+}
+
+Result<SnapshotInfo> ProjectSnapshots::create(std::string_view name, bool automatic) {
+  const auto number = project_->number();
+  auto& db = engine_.db;
+  const std::lock_guard lock(mutex_);
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  meta::Snapshot made;
+  auto& record = made.record;
+  record.created_ns = now.tv_sec * 1000000000ll + now.tv_nsec;
+  PROJFS_ASSIGN(record.name, free_name(name, record.created_ns));
+  PROJFS_ASSIGN(const auto next, db.get(kTable, meta::snapshot_next_key(number)));
+  record.number = next ? Reader(*next).varint() : 1;
+  record.flags = SnapshotRecord::kUnfinished | (automatic ? SnapshotRecord::kAutomatic : 0u);
+  std::string next_value;
+  put_varint(next_value, record.number + 1);
+
+  PROJFS_TRY(engine_.stage.sync_all());
+  {
+    const auto begin = std::chrono::steady_clock::now();
+    const std::unique_lock alone(project_->quiesce);
+    made.epoch = project_->epochs().current;
+    record.boundary = engine_.stage.last_seq();
+    record.logical_bytes = project_->usage().bytes;
+    rocksdb::WriteBatch batch;
+    const auto value = epoch_value(made.epoch);
+    batch.Put(db.family(kTable), meta::snapshot_key(number, made.epoch), record.encode());
+    batch.Put(db.family(kTable), meta::snapshot_name_key(number, record.name), value);
+    batch.Put(db.family(kTable), meta::snapshot_number_key(number, record.number), value);
+    batch.Put(db.family(kTable), meta::snapshot_next_key(number), next_value);
+    PROJFS_TRY(project_->close_epoch(db, batch, true));
+    pauses_.add(static_cast<std::uint64_t>(
+        std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count()));
+  }
+  PROJFS_TRY(engine_.stage.sync_all());
+  set_flag(record, SnapshotRecord::kUnfinished, false);
+  rocksdb::WriteBatch batch;
+  batch.Put(db.family(kTable), meta::snapshot_key(number, made.epoch), record.encode());
+  PROJFS_TRY(db.commit(batch, true));
+  return info(made);
+}
+
+Result<bool> ProjectSnapshots::changed() {
+  meta::EpochState epochs;
+  {
+    const std::shared_lock quiesce(project_->quiesce);
+    epochs = project_->epochs();
+  }
+  if (epochs.last_snapshot == 0) return true;
+  const auto number = project_->number();
+  const auto begin = meta::change_key(number, epochs.last_snapshot + 1, meta::project_prefix(0));
+  const auto end = meta::project_prefix(number + 1);
+  const rocksdb::Slice upper(end);
+  const auto it = engine_.db.scan(Family::kChanges, &upper);
+  it->Seek(begin);
+  if (it->Valid()) return true;
+  PROJFS_TRY(from_rocksdb(it->status(), "reading the list of changes"));
+  PROJFS_ASSIGN(const auto newest, meta::get_snapshot(engine_.db, number, epochs.last_snapshot));
+  return !newest || project_->last_staged() > newest->boundary;
+}
+
+Status ProjectSnapshots::rename(std::string_view name, std::string_view new_name) {
+  const std::lock_guard lock(mutex_);
+  PROJFS_ASSIGN(auto found, get(name));
+  PROJFS_TRY(check_new_name(new_name));
+  const auto number = project_->number();
+  auto& db = engine_.db;
+  found.record.name = new_name;
+  set_flag(found.record, SnapshotRecord::kAutomatic, false);
+  rocksdb::WriteBatch batch;
+  batch.Delete(db.family(kTable), meta::snapshot_name_key(number, name));
+  batch.Put(db.family(kTable), meta::snapshot_name_key(number, new_name), epoch_value(found.epoch));
+  batch.Put(db.family(kTable), meta::snapshot_key(number, found.epoch), found.record.encode());
+  return db.commit(batch, true);
+}
+
+Status ProjectSnapshots::set_held(std::string_view name, bool held) {
+  const std::lock_guard lock(mutex_);
+  PROJFS_ASSIGN(auto found, get(name));
+  set_flag(found.record, SnapshotRecord::kHeld, held);
+  rocksdb::WriteBatch batch;
+  batch.Put(engine_.db.family(kTable), meta::snapshot_key(project_->number(), found.epoch),
+            found.record.encode());
+  return engine_.db.commit(batch, true);
+}
+
+Result<SnapshotInfo> ProjectSnapshots::find(std::string_view name) {
+  PROJFS_ASSIGN(const auto found, get(name));
+  return info(found);
+}
+
+Result<SnapshotInfo> ProjectSnapshots::by_number(std::uint64_t number) {
+  PROJFS_ASSIGN(const auto epoch,
+                epoch_of_key(meta::snapshot_number_key(project_->number(), number)));
+  if (epoch) {
+    PROJFS_ASSIGN(auto record, meta::get_snapshot(engine_.db, project_->number(), *epoch));
+    if (record && (record->flags & SnapshotRecord::kUnfinished) == 0)
+      return info({*epoch, std::move(*record)});
+  }
+  return fail(ENOENT,
+              "project " + project_->id() + " has no snapshot number " + std::to_string(number));
+}
+
+Status ProjectSnapshots::each(std::uint64_t after, const Sink& sink) {
+  const auto number = project_->number();
+  Epoch from = 1;
+  if (after != 0) {
+    // The first number above `after` that is still there leads to the first epoch.
+    const auto end = meta::snapshot_number_key(number + 1, 0);
+    const rocksdb::Slice upper(end);
+    const auto it = engine_.db.scan(kTable, &upper);
+    it->Seek(meta::snapshot_number_key(number, after + 1));
+    PROJFS_TRY(from_rocksdb(it->status(), "listing snapshots"));
+    if (!it->Valid()) return {};
+    from = Reader(it->value().ToStringView()).be64();
+  }
+  const auto end = meta::snapshot_key(number + 1, 0);
+  const rocksdb::Slice upper(end);
+  const auto it = engine_.db.scan(kTable, &upper);
+  for (it->Seek(meta::snapshot_key(number, from)); it->Valid(); it->Next()) {
+    auto record = SnapshotRecord::decode(it->value().ToStringView());
+    if (!record) return fail(EIO, "a snapshot's record does not decode");
+    if ((record->flags & SnapshotRecord::kUnfinished) != 0) continue;
+    const auto key = it->key().ToStringView();
+    PROJFS_ASSIGN(const auto found,
+                  info({Reader(key.substr(key.size() - 8)).be64(), std::move(*record)}));
+    if (!sink(found)) return {};
+  }
+  return from_rocksdb(it->status(), "listing snapshots");
+}
+
+Result<std::vector<SnapshotInfo>> ProjectSnapshots::list() {
+  std::vector<SnapshotInfo> out;
+  PROJFS_TRY(each(0, [&](const SnapshotInfo& s) {
+    out.push_back(s);
+    return true;
+  }));
+  return out;
+}
+
+std::uint64_t ProjectSnapshots::count() {
+  std::uint64_t n = 0;
+  const auto status = each(0, [&](const SnapshotInfo&) { return ++n != 0; });
+  return status ? n : 0;
+}
+
+Result<std::shared_ptr<Volume>> ProjectSnapshots::volume(std::uint64_t number) {
+  PROJFS_ASSIGN(const auto found, by_number(number));
+  const std::lock_guard lock(volumes_mutex_);
+  auto& slot = volumes_[found.epoch];
+  auto volume = slot.lock();
+  if (!volume) {
+    volume = std::make_shared<SnapshotVolume>(engine_, project_, found.epoch, found.logical_bytes);
+    slot = volume;
+    std::erase_if(volumes_, [](const auto& item) { return item.second.expired(); });
+  }
+  return std::static_pointer_cast<Volume>(volume);
+}
+
+bool ProjectSnapshots::in_use() {
+  const std::lock_guard lock(volumes_mutex_);
+  for (const auto& [epoch, volume] : volumes_) {
+    if (!volume.expired()) return true;
+  }
+  return false;
+}
+
+Result<SnapshotPolicy> ProjectSnapshots::policy() {
+  PROJFS_ASSIGN(const auto data,
+                engine_.db.get(kTable, meta::snapshot_policy_key(project_->number())));
+  SnapshotPolicy p;
+  if (!data) return p;
+  Reader in(*data);
+  const auto count = [&in] { return static_cast<std::uint32_t>(in.varint()); };
+  if (in.varint() != 1) return fail(EIO, "a snapshot policy does not decode");
+  p.off = in.u8() != 0;
+  p.every_seconds = in.varint();
+  p.keep_last = count();
+  p.keep_hourly = count();
+  p.keep_daily = count();
+  p.keep_weekly = count();
+  p.keep_monthly = count();
+  if (!in.done()) return fail(EIO, "a snapshot policy does not decode");
+  return p;
+}
+
+Status ProjectSnapshots::set_policy(const SnapshotPolicy& p) {
+  if (p.every_seconds == 0) return fail(EINVAL, "snapshots cannot be made every 0 seconds");
+  std::string data;
+  put_varint(data, 1);  // version of this record
+  put_u8(data, p.off ? 1 : 0);
+  put_varint(data, p.every_seconds);
+  for (const auto keep : {p.keep_last, p.keep_hourly, p.keep_daily, p.keep_weekly, p.keep_monthly})
+    put_varint(data, keep);
+  const std::lock_guard lock(mutex_);
+  rocksdb::WriteBatch batch;
+  batch.Put(engine_.db.family(kTable), meta::snapshot_policy_key(project_->number()), data);
+  return engine_.db.commit(batch, true);
+}
+
+}  // namespace projfs::snapshot

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+#include "snapshot/project_snapshots.h"
+
+#include <atomic>
+#include <thread>
+
+#include "fixture.h"
+
+namespace projfs::snapshot {
+namespace {
+
+TEST_F(SnapshotTest, HoldsWhatWasThereAndNothingLater) {
+  const auto ino = file("a");
+  write(ino, 0, "before");
+  const auto text = head_text();
+  const auto made = create("one");
+  EXPECT_EQ(made.number, 1u);
+  EXPECT_EQ(text_of(1), text);  // nothing is ingested yet
+  write(ino, 0, "after, and longer");
+  file("b");
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(volume_->setattr(ino, change, {}));
+  EXPECT_EQ(text_of(1), text);
+  ingest();
+  EXPECT_EQ(text_of(1), text);
+  reopen();
+  EXPECT_EQ(text_of(1), text);
+  EXPECT_NE(head_text(), text);
+}
+
+TEST_F(SnapshotTest, StagedDataOfBothSidesOfTheBoundaryIsReplayedIntoItsEpoch) {
+  const auto ino = file("a");
+  write(ino, 0, std::string(5000, 'x'));
+  const auto first = head_text();
+  create("one");
+  write(ino, 100, std::string(9000, 'y'));
+  const auto second = head_text();
+  create("two");
+  AttrChange change;
+  change.size = 50;
+  ASSERT_TRUE(volume_->setattr(ino, change, {}));
+  ASSERT_TRUE(volume_->setxattr(ino, "user.a", "b", 0, false));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(text_of(1), first);
+    EXPECT_EQ(text_of(2), second);
+    reopen();
+    EXPECT_EQ(text_of(1), first);
+    EXPECT_EQ(text_of(2), second);
+    ingest();
+  }
+  EXPECT_EQ(text_of(1), first);
+  EXPECT_EQ(text_of(2), second);
+}
+
+TEST_F(SnapshotTest, KeepsAFileThatWasUnlinkedWithItsDataStillStaged) {
+  const auto ino = file("a");
+  write(ino, 0, std::string(5000, 'x'));
+  const auto text = head_text();
+  create("one");
+  ASSERT_TRUE(volume_->unlink(kRootIno, "a"));
+  EXPECT_EQ(text_of(1), text);
+  reopen();
+  EXPECT_EQ(text_of(1), text);
+}
+
+TEST_F(SnapshotTest, IsReadOnly) {
+  const auto ino = file("a");
+  create("one");
+  const auto volume = view(1);
+  EXPECT_EQ(volume->write(ino, 0, as_bytes("x"), false).error().code, EROFS);
+  EXPECT_EQ(volume->unlink(kRootIno, "a").error().code, EROFS);
+  EXPECT_EQ(volume->mkdir(kRootIno, "d", 0755, {}).error().code, EROFS);
+  EXPECT_EQ(volume->setattr(ino, {}, {}).error().code, EROFS);
+}
+
+TEST_F(SnapshotTest, NamesAreChecked) {
+  create("one");
+  for (const auto& bad : {std::string("."), std::string(".."), std::string("a/b")})
+    EXPECT_EQ(snapshots_->create(bad, false).error().code, EINVAL) << bad;
+  EXPECT_EQ(snapshots_->create(std::string(256, 'n'), false).error().code, ENAMETOOLONG);
+  EXPECT_EQ(snapshots_->create("one", false).error().code, EEXIST);
+  EXPECT_EQ(snapshots_->find("two").error().code, ENOENT);
+  EXPECT_EQ(snapshots_->rename("two", "three").error().code, ENOENT);
+  EXPECT_EQ(snapshots_->by_number(7).error().code, ENOENT);
+  EXPECT_EQ(snapshots_->volume(7).error().code, ENOENT);
+  EXPECT_EQ(snapshots_->list()->size(), 1u);
+}
+
+TEST_F(SnapshotTest, IsNamedRenamedAndHeld) {
+  const auto made = snapshots_->create({}, true);
+  ASSERT_TRUE(made);
+  EXPECT_TRUE(made->automatic);
+  EXPECT_EQ(made->name.size(), std::string("2026-11-22T18-30-00Z").size()) << made->name;
+  const auto again = snapshots_->create({}, true);
+  ASSERT_TRUE(again);
+  EXPECT_NE(again->name, made->name);
+  ASSERT_TRUE(snapshots_->rename(made->name, "mine"));
+  ASSERT_TRUE(snapshots_->set_held("mine", true));
+  reopen();
+  const auto found = snapshots_->find("mine");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->number, 1u);
+  EXPECT_FALSE(found->automatic);
+  EXPECT_TRUE(found->held);
+  EXPECT_EQ(snapshots_->find(made->name).error().code, ENOENT);
+  std::vector<std::uint64_t> numbers;
+  ASSERT_TRUE(snapshots_->each(1, [&](const SnapshotInfo& s) {
+    numbers.push_back(s.number);
+    return true;
+  }));
+  EXPECT_EQ(numbers, std::vector<std::uint64_t>{2});
+}
+
+TEST_F(SnapshotTest, KnowsWhetherAnythingChanged) {
+  const auto ino = file("a");
+  EXPECT_TRUE(*snapshots_->changed());
+  write(ino, 0, "x");
+  create();
+  EXPECT_FALSE(*snapshots_->changed());
+  ingest();  // of what belongs to the snapshot
+  EXPECT_FALSE(*snapshots_->changed());
+  reopen();
+  EXPECT_FALSE(*snapshots_->changed());
+  write(ino, 0, "y");
+  EXPECT_TRUE(*snapshots_->changed());
+  reopen();
+  EXPECT_TRUE(*snapshots_->changed());
+  create();
+  EXPECT_FALSE(*snapshots_->changed());
+  file("b");
+  EXPECT_TRUE(*snapshots_->changed());
+}
+
+TEST_F(SnapshotTest, PolicyIsKept) {
+  EXPECT_EQ(*snapshots_->policy(), SnapshotPolicy());
+  SnapshotPolicy policy;
+  policy.every_seconds = 3600;
+  policy.keep_weekly = 0;
+  policy.off = true;
+  ASSERT_TRUE(snapshots_->set_policy(policy));
+  reopen();
+  EXPECT_EQ(*snapshots_->policy(), policy);
+}
+
+// Many writers, each counting upwards in a file of its own, one number after the other has been
+// acknowledged: a snapshot holds no less than what was acknowledged before it was asked for, and no
+// more than what was begun before it was there.
+TEST_F(SnapshotTest, IsAtomicWhileManyWrite) {
+  constexpr std::size_t kWriters = 8;
+  std::vector<Ino> inos;
+  std::array<std::atomic<std::uint64_t>, kWriters> begun{}, done{};
+  for (std::size_t i = 0; i < kWriters; ++i) {
+    inos.push_back(file("w" + std::to_string(i)));
+    const std::uint64_t zero = 0;
+    write(inos[i], 0, std::string(reinterpret_cast<const char*>(&zero), 8));
+  }
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> writers;
+  for (std::size_t i = 0; i < kWriters; ++i) {
+    writers.emplace_back([&, i] {
+      for (std::uint64_t n = 1; !stop; ++n) {
+        begun[i] = n;
+        const std::string data(reinterpret_cast<const char*>(&n), 8);
+        if (!volume_->write(inos[i], 0, as_bytes(data), false)) return;
+        if (n % 64 == 0 && !volume_->setattr(inos[i], {}, {})) return;
+        done[i] = n;
+      }
+    });
+  }
+  struct Bounds {
+    std::array<std::uint64_t, kWriters> least, most;
+  };
+  std::vector<Bounds> bounds;
+  for (int s = 0; s < 20; ++s) {
+    Bounds b{};
+    for (std::size_t i = 0; i < kWriters; ++i) b.least[i] = done[i];
+    create();
+    for (std::size_t i = 0; i < kWriters; ++i) b.most[i] = begun[i];
+    bounds.push_back(b);
+    if (s % 5 == 4) ingest();
+  }
+  stop = true;
+  for (auto& w : writers) w.join();
+  const auto check = [&] {
+    for (std::size_t s = 0; s < bounds.size(); ++s) {
+      const auto volume = view(s + 1);
+      for (std::size_t i = 0; i < kWriters; ++i) {
+        std::uint64_t n = 0;
+        ASSERT_TRUE(volume->read(inos[i], 0, {reinterpret_cast<std::uint8_t*>(&n), 8}));
+        EXPECT_GE(n, bounds[s].least[i]);
+        EXPECT_LE(n, bounds[s].most[i]);
+      }
+    }
+  };
+  check();
+  ingest();
+  check();
+  const auto pauses = store_->stats().snapshot_pauses;
+  EXPECT_EQ(pauses.count, 20u);
+  EXPECT_GE(pauses.max_ns, pauses.p50_ns);
+}
+
+TEST_F(SnapshotTest, EverySnapshotOfARandomHistoryReadsAsTheHeadDidThen) {
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    rng_.seed(seed);
+    std::map<std::uint64_t, std::string> texts;
+    const auto present = snapshots_->list();
+    ASSERT_TRUE(present);
+    for (const auto& s : *present) texts[s.number] = text_of(s.number);
+    for (int step = 0; step < 500; ++step) {
+      change_something();
+      if (below(12) == 0) {
+        const auto text = head_text();
+        texts[create().number] = text;
+      }
+      if (below(40) == 0) ingest();
+      if (below(60) == 0) {
+        const auto text = head_text();
+        reopen();
+        ASSERT_EQ(head_text(), text) << "step " << step;
+      }
+      if (below(10) == 0 && !texts.empty()) {
+        const auto pick = std::next(texts.begin(), below(static_cast<unsigned>(texts.size())));
+        ASSERT_EQ(text_of(pick->first), pick->second) << "step " << step;
+      }
+    }
+    for (const auto& [number, text] : texts) ASSERT_EQ(text_of(number), text) << number;
+    expect_sound();
+  }
+}
+
+}  // namespace
+}  // namespace projfs::snapshot
