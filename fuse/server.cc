@@ -118,7 +118,7 @@ Result<Mounted> ServerImpl::put_in_place(const MountSpec& spec) {
 }
 
 Status ServerImpl::attach(const MountSpec& spec, int fd) {
-  if (const auto reserved = reserve(spec); !reserved) {
+  if (auto reserved = reserve(spec); !reserved) {
     ::close(fd);
     return reserved;
   }

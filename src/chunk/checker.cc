@@ -103,7 +103,7 @@ Status Checker::check_range(ChunkNo first, const References& expected, bool read
   std::vector<std::pair<ChunkNo, ChunkRecord>> run;
   std::vector<std::int64_t> run_counts;
   const auto flush = [&]() -> Status {
-    const auto status = check_chunks(run, run_counts, read_data);
+    auto status = check_chunks(run, run_counts, read_data);
     run.clear();
     run_counts.clear();
     return status;

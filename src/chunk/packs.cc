@@ -203,7 +203,7 @@ bool Packs::retire(std::uint64_t number) {
 
 Status Packs::remove(std::uint64_t number) {
   forget(number);
-  const auto removed = env_.remove(path_of(number));
+  auto removed = env_.remove(path_of(number));
   if (!removed && removed.error().code != ENOENT) return removed;
   return env_.sync_directory(directory_);
 }

@@ -31,6 +31,7 @@ Status check_pack_header(std::uint64_t number, Bytes header);
 std::string pack_name(std::uint64_t number);
 
 struct Pack {
+  explicit Pack(std::uint64_t n) : number(n) {}
   const std::uint64_t number;
   std::atomic<std::uint64_t> size{0};
   std::atomic<int> holds{0};  // writers with blocks in it that no index record names yet
