@@ -98,7 +98,10 @@ Status run_daemon(const Config& config) {
   PROJFS_ASSIGN(auto server, fuse::Server::start(serving));
   FuseMounter mounter(std::move(server));
   Mounts mounts(*store, mounter, config.projects_root, mount_table);
-  AdminService service(*store, mounts, mounter);
+  SnapshotService snapshots(*store, config.snapshots);
+  mounts.compose_with([&](const std::string& id) { return snapshots.tree(id); });
+  AdminService service(*store, mounts, mounter, snapshots);
+  snapshots.describe_with([&](const std::string& id) { return service.status_text(id); });
 
   auto socket = AdminSocket::listen(config.socket, config.admin_group, service);
   Status outcome;
@@ -108,6 +111,7 @@ Status run_daemon(const Config& config) {
     outcome = tl::unexpected(socket.error());
   }
   if (outcome) {
+    snapshots.start();
     (*socket)->serve();
     log::info("serving the store {} at {}", config.store, config.socket);
     ::sd_notify(0, "READY=1");
@@ -116,6 +120,7 @@ Status run_daemon(const Config& config) {
   }
   mounts.keep_remembering();
   if (socket) socket->reset();
+  snapshots.stop();
   mounter.stop();
   if (outcome) outcome = store->sync();
   if (outcome) log::info("stopped");

@@ -8,6 +8,7 @@
 #include "host/config.h"
 #include "host/text.h"
 #include "print.h"
+#include "snapshot_commands.h"
 #include "verbs.h"
 
 namespace projfs {
@@ -30,6 +31,8 @@ class Commands {
     add_mounts();
     add_quota();
     add_copies();
+    snapshots_.emplace(app_, call_,
+                       [this](CLI::App* verb, Action action) { on(verb, std::move(action)); });
     on(app_.add_subcommand("stats", "What the daemon has done, its memory, its mounts"), [this] {
       return ask(call_, {{"verb", "stats"}}, print_stats);
     });
@@ -231,6 +234,7 @@ class Commands {
   }
 
   CLI::App app_;
+  std::optional<SnapshotCommands> snapshots_;
   Call call_;
   Action action_;
   std::string id_, bytes_, inodes_, history_, owner_, directory_;

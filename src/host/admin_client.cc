@@ -33,7 +33,7 @@ Result<Descriptor> connect_to(const std::string& path) {
 }  // namespace
 
 Result<json> ask_daemon(const std::string& socket, const json& request,
-                        const ProgressSink& progress) {
+                        const ProgressSink& progress, const ItemSink& items) {
   std::string line;
   try {
     line = request.dump() + "\n";
@@ -56,6 +56,10 @@ Result<json> ask_daemon(const std::string& socket, const json& request,
       const auto& error = reply["error"];
       const int code = error.value("errno", EIO);
       return fail(code == 0 ? EIO : code, error.value("message", std::string()));
+    }
+    if (reply.is_object() && reply.contains("item")) {
+      if (items) items(reply["item"]);
+      continue;
     }
     if (reply.is_object() && reply.contains("progress")) {
       if (progress) progress(reply.value("progress", 0.0), reply.value("step", std::string()));

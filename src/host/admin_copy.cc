@@ -80,6 +80,7 @@ Result<json> AdminService::import_tree(Arguments& arguments, const AdminPeer& pe
   };
   const auto started = now_ns();
   PROJFS_ASSIGN(const auto outcome, projfs::import_tree(*volume, directory, own_device, watch));
+  snapshots_.head_changed(id);
   log::info("{}: imported {} files, {} from {}; {} failed", id, outcome.files,
             format_size(outcome.bytes), directory, outcome.failed);
   return to_json(outcome, started);

@@ -87,7 +87,7 @@ struct AdminService::Entry {
 };
 
 const AdminService::Entry* AdminService::find(std::string_view verb) {
-  static constexpr std::array<Entry, 13> kVerbs = {{
+  static constexpr std::array<Entry, 22> kVerbs = {{
       {"store.status", &AdminService::store_status, false},
       {"store.check", &AdminService::store_check, false},
       {"store.gc", &AdminService::store_gc, false},
@@ -101,6 +101,15 @@ const AdminService::Entry* AdminService::find(std::string_view verb) {
       {"import", &AdminService::import_tree, false},
       {"export", &AdminService::export_tree, false},
       {"stats", &AdminService::stats, false},
+      {"snapshot.create", &AdminService::snapshot_create, false},
+      {"snapshot.list", &AdminService::snapshot_list, true},
+      {"snapshot.delete", &AdminService::snapshot_delete, false},
+      {"snapshot.rename", &AdminService::snapshot_rename, false},
+      {"snapshot.hold", &AdminService::snapshot_hold, false},
+      {"snapshot.release", &AdminService::snapshot_release, false},
+      {"snapshot.policy", &AdminService::snapshot_policy, true},
+      {"snapshot.prune", &AdminService::snapshot_prune, false},
+      {"versions", &AdminService::versions, true},
   }};
   for (const auto& entry : kVerbs) {
     if (entry.verb == verb) return &entry;
@@ -108,8 +117,13 @@ const AdminService::Entry* AdminService::find(std::string_view verb) {
   return nullptr;
 }
 
-AdminService::AdminService(Store& store, Mounts& mounts, Mounter& mounter)
-    : store_(store), mounts_(mounts), mounter_(mounter), started_ns_(now_ns()) {}
+AdminService::AdminService(Store& store, Mounts& mounts, Mounter& mounter,
+                           SnapshotService& snapshots)
+    : store_(store),
+      mounts_(mounts),
+      mounter_(mounter),
+      snapshots_(snapshots),
+      started_ns_(now_ns()) {}
 
 Result<json> AdminService::handle(const json& request, const AdminPeer& peer,
                                   const AdminProgress& progress) {
@@ -144,7 +158,12 @@ Result<ProjectInfo> AdminService::project(const std::string& id, const AdminPeer
   return info;
 }
 
-json AdminService::describe(const ProjectInfo& info) const {
+Result<std::string> AdminService::status_text(const std::string& id) {
+  PROJFS_ASSIGN(const auto info, store_.show(id));
+  return describe(info).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+json AdminService::describe(const ProjectInfo& info) {
   const auto mountpoint = mounts_.mountpoint(info.id);
   json out = describe_quota(info);
   out["id"] = info.id;
@@ -156,7 +175,10 @@ json AdminService::describe(const ProjectInfo& info) const {
   out["owner"] = {{"uid", info.uid}, {"gid", info.gid}};
   out["dedup"] = info.dedup == DedupMode::kProject ? "project" : "store";
   out["staged_bytes"] = info.staged_bytes;
-  out["snapshots"] = 0;
+  const auto snapshots = store_.snapshots(info.id);
+  out["snapshots"] = snapshots ? (*snapshots)->count() : 0;
+  const auto skipped = snapshots_.skipped(info.id);
+  out["snapshots_skipped"] = skipped ? json(*skipped) : json(nullptr);
   out["replicas"] = json::array();
   return out;
 }
@@ -239,7 +261,7 @@ Result<json> AdminService::destroy(Arguments& arguments, const AdminPeer& peer,
     }
   }
   progress(0.5, "destroying");
-  if (auto destroyed = store_.destroy(id); !destroyed)
+  if (auto destroyed = snapshots_.destroy(id); !destroyed)
     return tl::unexpected(about_project(std::move(destroyed).error(), id));
   mounts_.remove_mountpoint(id);
   log::info("{}: destroyed", id);
@@ -337,6 +359,7 @@ Result<json> AdminService::stats(Arguments& arguments, const AdminPeer& /*peer*/
                       {"bytes_written", m.bytes_written},
                       {"errors", m.errors}});
   }
+  const auto& pauses = s.snapshot_pauses;
   const auto memory = process_memory();
   return json{{"version", PROJFS_VERSION},
               {"pid", ::getpid()},
@@ -359,6 +382,11 @@ Result<json> AdminService::stats(Arguments& arguments, const AdminPeer& /*peer*/
                 {"overlay_extents", s.overlay_extents},
                 {"staged_bytes", status.staged_bytes},
                 {"stage_disk_bytes", status.stage_disk_bytes}}},
+              {"snapshot_pauses",
+               {{"count", pauses.count},
+                {"p50_ns", pauses.p50_ns},
+                {"p99_ns", pauses.p99_ns},
+                {"max_ns", pauses.max_ns}}},
               {"mounts", std::move(mounts)}};
 }
 

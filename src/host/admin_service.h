@@ -11,8 +11,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "host/mounts.h"
+#include "host/snapshot_service.h"
 #include "host/tree_copy.h"
 #include "projfs/store.h"
 
@@ -24,17 +27,38 @@ struct AdminPeer {
   bool admin = false;  // root, or a member of the configured group
 };
 
-// Tells the client how far a long job is: 0..1, and a few words. False when nobody listens any
+// What a job tells the client before its answer. Everything returns false when nobody listens any
 // more: a job that can stop, stops.
-using AdminProgress = std::function<bool(double, const std::string&)>;
+class AdminProgress {
+ public:
+  using Tell = std::function<bool(double, const std::string&)>;
+  using Item = std::function<bool(const nlohmann::json&)>;
+  template <class Callable>
+  requires std::is_invocable_r_v<bool, Callable, double, const std::string&> AdminProgress(
+      Callable tell, Item item = {})
+      : tell_(std::move(tell)), item_(std::move(item)) {}
+
+  // How far it is: 0..1, and a few words.
+  bool operator()(double share, const std::string& step) const { return tell_(share, step); }
+  // One item of an answer too large to be made as a whole.
+  [[nodiscard]] bool streams() const { return static_cast<bool>(item_); }
+  bool item(const nlohmann::json& one) const { return item_(one); }
+
+ private:
+  Tell tell_;
+  Item item_;
+};
 
 class AdminService {
  public:
-  AdminService(Store& store, Mounts& mounts, Mounter& mounter);
+  AdminService(Store& store, Mounts& mounts, Mounter& mounter, SnapshotService& snapshots);
 
   // The object under "ok", or the error.
   Result<nlohmann::json> handle(const nlohmann::json& request, const AdminPeer& peer,
                                 const AdminProgress& progress);
+
+  // What `show` answers, as text: for those who may look into the project.
+  Result<std::string> status_text(const std::string& id);
 
  private:
   class Arguments;
@@ -56,15 +80,27 @@ class AdminService {
   Result<nlohmann::json> import_tree(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> export_tree(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> stats(Arguments&, const AdminPeer&, const AdminProgress&);
+  // admin_snapshots.cc
+  Result<nlohmann::json> snapshot_create(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_list(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_delete(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_rename(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_hold(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_release(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_policy(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_prune(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> versions(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> set_held(Arguments&, const AdminPeer&, bool held);
 
   // The project, if it is there and the peer may ask about it. Who may not learns nothing of
   // whether it exists.
   Result<ProjectInfo> project(const std::string& id, const AdminPeer& peer);
-  [[nodiscard]] nlohmann::json describe(const ProjectInfo& info) const;
+  [[nodiscard]] nlohmann::json describe(const ProjectInfo& info);
 
   Store& store_;
   Mounts& mounts_;
   Mounter& mounter_;
+  SnapshotService& snapshots_;
   const std::int64_t started_ns_;
 };
 

@@ -20,6 +20,7 @@ namespace {
 
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
+constexpr std::size_t kItemBytes = 64 << 10;  // sent together
 constexpr auto kProgressEvery = std::chrono::milliseconds(200);
 
 json error_line(const Error& error) {
@@ -178,15 +179,28 @@ void AdminSocket::converse(Descriptor connection, const AdminPeer& peer) {
     const auto request = json::parse(**line, nullptr, false);
 
     auto last = Clock::time_point{};
-    const AdminProgress progress = [&](double share, const std::string& step) {
-      if (stopping_) return false;
-      const auto now = Clock::now();
-      if (now - last < kProgressEvery) return true;
-      last = now;
-      return channel.write(dump({{"progress", share}, {"step", step}})).has_value();
+    std::string items;  // not sent yet
+    const auto send_items = [&] {
+      const bool sent = items.empty() || channel.write(items).has_value();
+      items.clear();
+      return sent && !stopping_;
     };
+    const AdminProgress progress(
+        [&](double share, const std::string& step) {
+          if (stopping_) return false;
+          const auto now = Clock::now();
+          if (now - last < kProgressEvery) return true;
+          last = now;
+          return send_items() &&
+                 channel.write(dump({{"progress", share}, {"step", step}})).has_value();
+        },
+        [&](const json& item) {
+          items += dump({{"item", item}});
+          return items.size() < kItemBytes || send_items();
+        });
     Result<json> answer = fail(EINVAL, "a request must be one line of JSON");
     if (!request.is_discarded()) answer = service_.handle(request, peer, progress);
+    send_items();
     if (!channel.write(
             dump(answer ? json{{"ok", *std::move(answer)}} : error_line(answer.error()))))
       break;

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "host/text.h"
+#include "snapshot/retention.h"
 
 namespace projfs {
 namespace {
@@ -97,9 +98,32 @@ std::optional<std::string> set_sync_every(Config& config, const toml::node& node
   return std::nullopt;
 }
 
+std::optional<std::string> set_snapshot_every(Config& config, const toml::node& node) {
+  if (!node.is_string()) return "wants a duration in quotes, like \"15m\"; \"0\" turns it off";
+  const auto ms = parse_duration_ms(*node.value<std::string>());
+  if (!ms) return ms.error().message;
+  if (*ms % 1000 != 0 || *ms > 366ll * 86'400'000) return "wants whole seconds, up to a year";
+  config.snapshots.off = *ms == 0;
+  if (*ms != 0) config.snapshots.every_seconds = static_cast<std::uint64_t>(*ms / 1000);
+  return std::nullopt;
+}
+
+std::optional<std::string> set_snapshot_keep(Config& config, const toml::node& node) {
+  if (!node.is_string()) return "wants text in quotes, like \"hourly=24,daily=7\"";
+  const auto keep = snapshot::parse_retention(*node.value<std::string>());
+  if (!keep) return keep.error().message;
+  auto& policy = config.snapshots;
+  policy.keep_last = keep->last;
+  policy.keep_hourly = keep->hourly;
+  policy.keep_daily = keep->daily;
+  policy.keep_weekly = keep->weekly;
+  policy.keep_monthly = keep->monthly;
+  return std::nullopt;
+}
+
 const auto& keys() {
   using Options = Store::Options;
-  static const std::array<Key, 16> kKeys = {{
+  static const std::array<Key, 18> kKeys = {{
       {"store", absolute_path(&Config::store)},
       {"projects_root", absolute_path(&Config::projects_root)},
       {"socket", absolute_path(&Config::socket)},
@@ -123,6 +147,8 @@ const auto& keys() {
                                   c.engine.ingest_threads = static_cast<unsigned>(v);
                                 })},
       {"sync_every", set_sync_every},
+      {"snapshot_every", set_snapshot_every},
+      {"snapshot_keep", set_snapshot_keep},
   }};
   return kKeys;
 }

@@ -71,7 +71,7 @@ Status Mounts::restore() {
 
 Status Mounts::mount_now(const std::string& id, const std::string& mountpoint,
                          const MountOptions& options) {
-  PROJFS_ASSIGN(auto volume, store_.volume(id));
+  PROJFS_ASSIGN(auto volume, compose_ ? compose_(id) : store_.volume(id));
   detach_dead_mounts(mountpoint);
 
   // The operator chose the root; below it the daemon makes what it needs.

@@ -6,6 +6,7 @@
 // Thread safety: everything may be called from several threads.
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -23,6 +24,9 @@ class Mounts {
   // `table_path`: the file of the mount table. All references must outlive this object, and the
   // mounter must have stopped calling back before it is destroyed.
   Mounts(Store& store, Mounter& mounter, std::string projects_root, std::string table_path);
+  // What is mounted of a project, if not the volume itself. Before anything is mounted.
+  using Compose = std::function<Result<std::shared_ptr<Volume>>(const std::string& id)>;
+  void compose_with(Compose compose) { compose_ = std::move(compose); }
   Mounts(const Mounts&) = delete;
   Mounts& operator=(const Mounts&) = delete;
 
@@ -53,6 +57,7 @@ class Mounts {
   Mounter& mounter_;
   const std::string projects_root_;
   const std::string table_path_;
+  Compose compose_;
 
   mutable std::mutex mutex_;  // guards what follows; never held while the mounter works
   MountTable table_;

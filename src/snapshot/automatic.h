@@ -24,26 +24,10 @@
 #include <vector>
 
 #include "projfs/result.h"
+#include "snapshot/change_signal.h"
 #include "snapshot/schedule.h"
 
 namespace projfs::snapshot {
-
-// Raised by the first change of a project, lowered before its snapshot is made. Raising one that is
-// raised costs a load.
-class ChangeSignal {
- public:
-  explicit ChangeSignal(std::function<void()> first) : first_(std::move(first)) {}
-  void raise() {
-    if (raised_.load(std::memory_order_relaxed)) [[likely]]
-      return;
-    if (!raised_.exchange(true)) first_();
-  }
-  void lower() { raised_ = false; }
-
- private:
-  std::atomic<bool> raised_{false};
-  const std::function<void()> first_;
-};
 
 class Automatic {
  public:

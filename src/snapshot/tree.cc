@@ -35,8 +35,11 @@ Status refuse_removal(Ino parent, std::string_view name) {
 }  // namespace
 
 SnapshotTree::SnapshotTree(std::shared_ptr<Volume> head, std::shared_ptr<SnapshotSet> snapshots,
-                           StatusText status)
-    : head_(std::move(head)), snapshots_(std::move(snapshots)), status_(std::move(status)) {}
+                           StatusText status, std::shared_ptr<ChangeSignal> changes)
+    : head_(std::move(head)),
+      snapshots_(std::move(snapshots)),
+      status_(std::move(status)),
+      changes_(std::move(changes)) {}
 
 Result<std::shared_ptr<Volume>> SnapshotTree::inside(Ino node) {
   return snapshots_->volume(NodeId::snapshot(node));
@@ -76,12 +79,18 @@ Result<Attr> SnapshotTree::lookup(Ino parent, std::string_view name) {
     return head_->lookup(parent, name);
   }
   if (NodeId::is_snapshots_directory(parent)) {
+    // Who comes back by a file handle asks for these.
+    if (name == ".") return snapshots_directory(NodeId::inode(parent));
+    if (name == "..") return head_->getattr(NodeId::inode(parent));
     PROJFS_ASSIGN(const auto found, snapshots_->find(name));
     auto attr = as_it_was(NodeId::inode(parent), found.number);
     // Deleted this very moment.
     if (!attr && attr.error().code == ESTALE) return fail(ENOENT);
     return attr;
   }
+  // The directory that shows this snapshot's root.
+  if (name == ".." && parent == (NodeId::view_of(NodeId::snapshot(parent), false) | kRootIno))
+    return snapshots_directory(kRootIno);
   PROJFS_ASSIGN(const auto volume, inside(parent));
   PROJFS_ASSIGN(Attr attr, volume->lookup(NodeId::inode(parent), name));
   attr.ino |= NodeId::view(parent);
@@ -91,24 +100,24 @@ Result<Attr> SnapshotTree::lookup(Ino parent, std::string_view name) {
 Result<Attr> SnapshotTree::mknod(Ino parent, std::string_view name, std::uint32_t mode,
                                  std::uint64_t rdev, const Caller& caller) {
   PROJFS_TRY(refuse_creation(parent, name));
-  return head_->mknod(parent, name, mode, rdev, caller);
+  return noted(head_->mknod(parent, name, mode, rdev, caller));
 }
 
 Result<Attr> SnapshotTree::symlink(Ino parent, std::string_view name, std::string_view target,
                                    const Caller& caller) {
   PROJFS_TRY(refuse_creation(parent, name));
-  return head_->symlink(parent, name, target, caller);
+  return noted(head_->symlink(parent, name, target, caller));
 }
 
 Result<Attr> SnapshotTree::tmpfile(Ino parent, std::uint32_t mode, const Caller& caller) {
   PROJFS_TRY(refuse_creation(parent, {}));
-  return head_->tmpfile(parent, mode, caller);
+  return noted(head_->tmpfile(parent, mode, caller));
 }
 
 Result<Attr> SnapshotTree::link(Ino ino, Ino new_parent, std::string_view new_name) {
   PROJFS_TRY(refuse_creation(new_parent, new_name));
   if (!NodeId::is_head(ino)) return fail(EXDEV);
-  return head_->link(ino, new_parent, new_name);
+  return noted(head_->link(ino, new_parent, new_name));
 }
 
 Status SnapshotTree::may_change(const Caller& caller) {
@@ -122,7 +131,7 @@ Result<Attr> SnapshotTree::mkdir(Ino parent, std::string_view name, std::uint32_
                                  const Caller& caller) {
   if (!NodeId::is_snapshots_directory(parent)) {
     PROJFS_TRY(refuse_creation(parent, name));
-    return head_->mkdir(parent, name, mode, caller);
+    return noted(head_->mkdir(parent, name, mode, caller));
   }
   PROJFS_TRY(may_change(caller));
   PROJFS_ASSIGN(const auto made, snapshots_->create(name));
@@ -131,14 +140,14 @@ Result<Attr> SnapshotTree::mkdir(Ino parent, std::string_view name, std::uint32_
 
 Status SnapshotTree::unlink(Ino parent, std::string_view name) {
   PROJFS_TRY(refuse_removal(parent, name));
-  return head_->unlink(parent, name);
+  return noted(head_->unlink(parent, name));
 }
 
 // Whether the caller may has been looked at by the kernel, in the mode of `.snapshots`.
 Status SnapshotTree::rmdir(Ino parent, std::string_view name) {
   if (NodeId::is_snapshots_directory(parent)) return snapshots_->remove(name);
   PROJFS_TRY(refuse_removal(parent, name));
-  return head_->rmdir(parent, name);
+  return noted(head_->rmdir(parent, name));
 }
 
 Status SnapshotTree::rename(Ino parent, std::string_view name, Ino new_parent,
@@ -151,7 +160,7 @@ Status SnapshotTree::rename(Ino parent, std::string_view name, Ino new_parent,
   if (!NodeId::is_head(parent) || !NodeId::is_head(new_parent)) return fail(EROFS);
   PROJFS_TRY(refuse_removal(parent, name));
   PROJFS_TRY(refuse_creation(new_parent, new_name));
-  return head_->rename(parent, name, new_parent, new_name, flags);
+  return noted(head_->rename(parent, name, new_parent, new_name, flags));
 }
 
 Status SnapshotTree::list_snapshots(Ino directory, std::uint64_t cookie, bool want_attr,

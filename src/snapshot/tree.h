@@ -9,8 +9,9 @@
 //     owner of the project's root directory and for root.
 //   - What is inside a snapshot is read-only (EROFS) and never changes. Snapshots have no
 //     `.snapshots` of their own.
-//   - The attribute user.projfs.status of every directory is the state of the project; it is not
-//     listed and cannot be changed.
+//   - The attribute user.projfs.status of every directory is the state of the project, and
+//     user.projfs.snapshot of every directory in a snapshot is what there is to know of that; they
+//     are not listed and cannot be changed.
 //
 // Node ids are those of projfs/node_id.h. Everything that concerns the head alone is handed on
 // unchanged: a comparison of the node id is all that it pays.
@@ -23,6 +24,7 @@
 
 #include "projfs/node_id.h"
 #include "projfs/volume.h"
+#include "snapshot/change_signal.h"
 
 namespace projfs::snapshot {
 
@@ -46,6 +48,8 @@ class SnapshotSet {
   virtual Result<Entry> create(std::string_view name) = 0;
   virtual Status remove(std::string_view name) = 0;
   virtual Status rename(std::string_view from, std::string_view to) = 0;
+  // What there is to know of one, for its user.projfs.snapshot.
+  virtual Result<std::string> describe(std::uint64_t number) = 0;
 };
 
 class SnapshotTree final : public Volume {
@@ -53,8 +57,9 @@ class SnapshotTree final : public Volume {
   // The value of user.projfs.status.
   using StatusText = std::function<Result<std::string>()>;
 
+  // `changes` (may be null) is raised by what changes the head.
   SnapshotTree(std::shared_ptr<Volume> head, std::shared_ptr<SnapshotSet> snapshots,
-               StatusText status);
+               StatusText status, std::shared_ptr<ChangeSignal> changes = nullptr);
 
   Result<Attr> lookup(Ino parent, std::string_view name) override;
   Result<Attr> mknod(Ino parent, std::string_view name, std::uint32_t mode, std::uint64_t rdev,
@@ -100,12 +105,19 @@ class SnapshotTree final : public Volume {
   // What `.snapshots` of `directory` (of the head) shows of a snapshot: `directory` as it was.
   Result<Attr> as_it_was(Ino directory, std::uint64_t snapshot);
   Status list_snapshots(Ino directory, std::uint64_t cookie, bool want_attr, const DirSink& sink);
+  // `result`, after a change of the head.
+  template <class T>
+  T noted(T result) {
+    if (result && changes_) changes_->raise();
+    return result;
+  }
   // EPERM unless the caller owns the project or is root.
   Status may_change(const Caller& caller);
 
   const std::shared_ptr<Volume> head_;
   const std::shared_ptr<SnapshotSet> snapshots_;
   const StatusText status_;
+  const std::shared_ptr<ChangeSignal> changes_;
 };
 
 }  // namespace projfs::snapshot

@@ -9,6 +9,7 @@ namespace projfs::snapshot {
 namespace {
 
 constexpr std::string_view kStatusName = "user.projfs.status";
+constexpr std::string_view kSnapshotName = "user.projfs.snapshot";
 constexpr std::string_view kReservedPrefix = "user.projfs.";
 
 // What is inside a snapshot never changes, and `.snapshots` is nobody's to change.
@@ -30,7 +31,7 @@ Result<Attr> SnapshotTree::getattr(Ino ino) {
 
 Result<Attr> SnapshotTree::setattr(Ino ino, const AttrChange& change, const Caller& caller) {
   if (!NodeId::is_head(ino)) return refused(ino);
-  return head_->setattr(ino, change, caller);
+  return noted(head_->setattr(ino, change, caller));
 }
 
 Status SnapshotTree::readdir(Ino dir, std::uint64_t cookie, bool want_attr, const DirSink& sink) {
@@ -62,15 +63,16 @@ Status SnapshotTree::setxattr(Ino ino, std::string_view name, std::string_view v
   if (!NodeId::is_head(ino)) return refused(ino);
   if (name.starts_with(kReservedPrefix)) [[unlikely]]
     return fail(EPERM);
-  return head_->setxattr(ino, name, value, flags, kill_sgid);
+  return noted(head_->setxattr(ino, name, value, flags, kill_sgid));
 }
 
 Result<std::string> SnapshotTree::getxattr(Ino ino, std::string_view name) {
   if (name.starts_with(kReservedPrefix)) [[unlikely]] {
-    if (name != kStatusName) return fail(ENODATA);
+    const bool of_snapshot = name == kSnapshotName && NodeId::snapshot(ino) != 0;
+    if (name != kStatusName && !of_snapshot) return fail(ENODATA);
     PROJFS_ASSIGN(const Attr attr, getattr(ino));
     if (!S_ISDIR(attr.mode)) return fail(ENODATA);
-    return status_();
+    return of_snapshot ? snapshots_->describe(NodeId::snapshot(ino)) : status_();
   }
   if (NodeId::is_head(ino)) return head_->getxattr(ino, name);
   if (NodeId::is_snapshots_directory(ino)) return fail(ENODATA);
@@ -89,7 +91,7 @@ Status SnapshotTree::removexattr(Ino ino, std::string_view name) {
   if (!NodeId::is_head(ino)) return refused(ino);
   if (name.starts_with(kReservedPrefix)) [[unlikely]]
     return fail(EPERM);
-  return head_->removexattr(ino, name);
+  return noted(head_->removexattr(ino, name));
 }
 
 Result<std::size_t> SnapshotTree::read(Ino ino, std::uint64_t offset, MutableBytes out) {
@@ -103,12 +105,12 @@ Result<std::size_t> SnapshotTree::read(Ino ino, std::uint64_t offset, MutableByt
 Status SnapshotTree::write(Ino ino, std::uint64_t offset, Bytes data, bool drop_set_id) {
   if (!NodeId::is_head(ino)) [[unlikely]]
     return refused(ino);
-  return head_->write(ino, offset, data, drop_set_id);
+  return noted(head_->write(ino, offset, data, drop_set_id));
 }
 
 Status SnapshotTree::fallocate(Ino ino, int mode, std::uint64_t offset, std::uint64_t length) {
   if (!NodeId::is_head(ino)) return refused(ino);
-  return head_->fallocate(ino, mode, offset, length);
+  return noted(head_->fallocate(ino, mode, offset, length));
 }
 
 Result<std::uint64_t> SnapshotTree::seek(Ino ino, std::uint64_t offset, int whence) {
@@ -121,7 +123,8 @@ Result<std::uint64_t> SnapshotTree::seek(Ino ino, std::uint64_t offset, int when
 Result<std::uint64_t> SnapshotTree::copy_range(Ino from, std::uint64_t from_offset, Ino to,
                                                std::uint64_t to_offset, std::uint64_t length) {
   if (!NodeId::is_head(to)) return refused(to);
-  if (NodeId::is_head(from)) return head_->copy_range(from, from_offset, to, to_offset, length);
+  if (NodeId::is_head(from))
+    return noted(head_->copy_range(from, from_offset, to, to_offset, length));
   return fail(EXDEV);
 }
 

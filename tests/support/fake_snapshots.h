@@ -69,6 +69,10 @@ class FakeSnapshots final : public snapshot::SnapshotSet {
     return {};
   }
 
+  Result<std::string> describe(std::uint64_t number) override {
+    return "snapshot " + std::to_string(number);
+  }
+
   std::shared_ptr<Volume> next = std::make_shared<MemoryVolume>();
   int refuse_creation = 0;  // errno
 

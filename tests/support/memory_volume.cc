@@ -131,8 +131,10 @@ Result<Attr> MemoryVolume::lookup(Ino parent, std::string_view name) {
   PROJFS_TRY(enter("lookup", parent));
   const std::lock_guard lock(mutex_);
   if (name.size() > kMaxName) return fail(ENAMETOOLONG);
+  PROJFS_ASSIGN(Node* const self, node(parent));
+  if (name == ".") return self->attr;
   PROJFS_ASSIGN(Node* const dir, directory(parent));
-  const Ino ino = find(*dir, name);
+  const Ino ino = name == ".." ? dir->parent : find(*dir, name);
   if (ino == 0) return fail(ENOENT);
   return nodes_.at(ino)->attr;
 }

@@ -36,7 +36,8 @@ class AdminServiceTest : public ::testing::Test {
   testing::FakeStore store_;
   testing::FakeMounter mounter_;
   Mounts mounts_{store_, mounter_, root_, dir_.path() + "/mounts.json"};
-  AdminService service_{store_, mounts_, mounter_};
+  SnapshotService snapshots_{store_, {}};
+  AdminService service_{store_, mounts_, mounter_, snapshots_};
 };
 
 TEST_F(AdminServiceTest, CreateMountsAndAnswersWithTheProject) {

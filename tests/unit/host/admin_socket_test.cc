@@ -41,7 +41,8 @@ class AdminSocketTest : public ::testing::Test {
   testing::FakeStore store_;
   testing::FakeMounter mounter_;
   Mounts mounts_{store_, mounter_, dir_.path() + "/projects", dir_.path() + "/mounts.json"};
-  AdminService service_{store_, mounts_, mounter_};
+  SnapshotService snapshots_{store_, {}};
+  AdminService service_{store_, mounts_, mounter_, snapshots_};
   std::unique_ptr<AdminSocket> socket_;
 };
 

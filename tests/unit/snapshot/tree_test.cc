@@ -258,6 +258,8 @@ TEST_F(TreeTest, TheStatusIsAnAttributeOfDirectories) {
     EXPECT_EQ(*tree.getxattr(dir, "user.projfs.status"), status);
     EXPECT_TRUE(tree.listxattr(dir)->empty()) << "and not listed";
   }
+  EXPECT_EQ(*tree.getxattr(old, "user.projfs.snapshot"), "snapshot 1");
+  EXPECT_EQ(error_of(tree.getxattr(d, "user.projfs.snapshot")), ENODATA);
   EXPECT_EQ(error_of(tree.getxattr(f, "user.projfs.status")), ENODATA);
   EXPECT_EQ(error_of(tree.getxattr(d, "user.projfs.other")), ENODATA);
   for (const Ino ino : {d, f}) {
@@ -281,6 +283,31 @@ TEST_F(TreeTest, TheHeadIsHandedOn) {
   tree.forget(made->ino);
   EXPECT_EQ(head->inodes(), 4u);
   tree.forget(walk(kRootIno, {".snapshots", "first", "d", "f"}));
+}
+
+// What a kernel asks that was given a file handle.
+TEST_F(TreeTest, NodesAreFoundByTheirNumberAlone) {
+  const Ino all = snapshots_of(d), old = walk(kRootIno, {".snapshots", "first"});
+  for (const Ino node : {all, old, walk(old, {"d"})}) EXPECT_EQ(tree.lookup(node, ".")->ino, node);
+  EXPECT_EQ(tree.lookup(all, "..")->ino, d);
+  EXPECT_EQ(tree.lookup(walk(old, {"d"}), "..")->ino, old);
+  EXPECT_EQ(tree.lookup(old, "..")->ino, snapshots_of(kRootIno));
+}
+
+TEST_F(TreeTest, ChangesOfTheHeadAreSignalledOnce) {
+  int signalled = 0;
+  const auto signal = std::make_shared<ChangeSignal>([&] { ++signalled; });
+  SnapshotTree signalling{head, snapshots, [this]() -> Result<std::string> { return status; },
+                          signal};
+  EXPECT_TRUE(signalling.getattr(f));
+  EXPECT_FALSE(signalling.mkdir(kRootIno, "d", 0755, kRoot));
+  EXPECT_EQ(signalled, 0);
+  EXPECT_TRUE(signalling.write(f, 0, as_bytes("x"), false));
+  EXPECT_TRUE(signalling.setattr(f, {.mode = 0600}, kRoot));
+  EXPECT_EQ(signalled, 1);
+  signal->lower();
+  EXPECT_TRUE(signalling.unlink(d, "f"));
+  EXPECT_EQ(signalled, 2);
 }
 
 TEST_F(TreeTest, RemovedDirectoriesHaveNone) {
