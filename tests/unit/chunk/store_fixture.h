@@ -65,10 +65,13 @@ class StoreTest : public ::testing::Test {
   std::string image() {
     const auto copy = dir_.path() + "/image" + std::to_string(++images_);
     std::filesystem::create_directory(copy);
-    EXPECT_TRUE(db_->raw().PauseBackgroundWork().ok());  // it would remove files under the copy
+    // Both would remove files under the copy: compaction, and what an earlier one left for later.
+    EXPECT_TRUE(db_->raw().PauseBackgroundWork().ok());
+    EXPECT_TRUE(db_->raw().DisableFileDeletions().ok());
     for (const auto* part : {"/meta", "/packs"}) {
       std::filesystem::copy(path_ + part, copy + part, std::filesystem::copy_options::recursive);
     }
+    EXPECT_TRUE(db_->raw().EnableFileDeletions(false).ok());
     EXPECT_TRUE(db_->raw().ContinueBackgroundWork().ok());
     return copy;
   }
