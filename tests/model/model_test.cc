@@ -22,6 +22,7 @@
 #include "compare.h"
 #include "generator.h"
 #include "operation.h"
+#include "snapshots.h"
 
 namespace projfs::model {
 namespace {
@@ -29,6 +30,8 @@ namespace {
 struct Settings {
   std::string tested, plain, hook;
   std::uint64_t seed = 1, steps = 10'000, hook_every = 5'000, compare_every = 2'000;
+  std::string copies;
+  std::uint64_t snapshot_every = 0, keep_snapshots = 8;
 };
 
 std::string parent(const std::string& path) {
@@ -71,7 +74,9 @@ class Run {
       : settings_(settings),
         tested_(settings.tested),
         plain_(settings.plain),
-        generator_(settings.seed, settings.plain, {}) {}
+        generator_(settings.seed, settings.plain, {}),
+        snapshots_(settings.tested, settings.plain, settings.copies, settings.seed,
+                   settings.keep_snapshots) {}
 
   bool go() {
     for (step_ = 1; step_ <= settings_.steps; ++step_) {
@@ -80,11 +85,15 @@ class Run {
           !interrupt())
         return false;
       if (step_ % settings_.compare_every == 0 && !compare_all()) return false;
+      if (settings_.snapshot_every && step_ % settings_.snapshot_every == 0 && !snapshot())
+        return false;
     }
     if (!compare_all()) return false;
+    if (auto d = snapshots_.compare_all(); !d.empty()) return complain(d);
     std::cout << "seed " << settings_.seed << ": " << settings_.steps << " steps, " << failing_
               << " calls failed alike, " << objects_ << " objects at the end, " << interruptions_
-              << " interruptions\n";
+              << " interruptions, " << snapshots_.taken() << " snapshots, " << snapshots_.compared()
+              << " times one was compared\n";
     return true;
   }
 
@@ -136,7 +145,19 @@ class Run {
     last_.push_back("--- " + way);
     const int status = std::system((settings_.hook + " " + way).c_str());
     if (status != 0) return complain("the hook failed: " + way);
-    return compare_all();
+    if (!compare_all()) return false;
+    if (settings_.snapshot_every == 0) return true;
+    const auto d = snapshots_.compare_some();
+    return d.empty() || complain(d);
+  }
+
+  // Snapshots are older than what was done since, and some are younger than an interruption.
+  bool snapshot() {
+    last_.push_back("--- snapshot");
+    if (auto d = snapshots_.compare_some(); !d.empty()) return complain(d);
+    if (auto d = snapshots_.take(); !d.empty()) return complain(d);
+    if (auto d = snapshots_.compare_some(); !d.empty()) return complain(d);
+    return true;
   }
 
   bool compare_all() {
@@ -160,6 +181,7 @@ class Run {
   const Settings& settings_;
   World tested_, plain_;
   Generator generator_;
+  Snapshots snapshots_;
   std::uint64_t step_ = 0, failing_ = 0, interruptions_ = 0;
   std::size_t objects_ = 0;
   std::deque<std::string> last_;
@@ -179,6 +201,9 @@ int main(int argc, char** argv) {
   app.add_option("--steps", s.steps);
   app.add_option("--hook-every", s.hook_every, "steps");
   app.add_option("--compare-every", s.compare_every, "steps");
+  app.add_option("--snapshot-every", s.snapshot_every, "steps; 0: no snapshots");
+  app.add_option("--keep-snapshots", s.keep_snapshots, "how many; 0: all");
+  app.add_option("--copies", s.copies, "empty directory for copies of the model");
   CLI11_PARSE(app, argc, argv);
   ::umask(022);
   if (::setgroups(0, nullptr) < 0 || ::chmod(s.tested.c_str(), 0777) < 0 ||

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "snapshots.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include "compare.h"
+
+namespace projfs::model {
+namespace {
+
+std::string failed(const std::string& what) { return what + ": " + std::strerror(errno); }
+
+}  // namespace
+
+std::string Snapshots::take() {
+  // What is mapped and changed is the kernel's until it is written back.
+  const int root = ::open(tested_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0 || ::syncfs(root) < 0) return failed("syncfs");
+  ::close(root);
+  const std::string name = "s" + std::to_string(++taken_);
+  if (::mkdir(path(name).c_str(), 0755) < 0) return failed("making the snapshot " + name);
+  const std::string copy = "cp -a '" + model_ + "' '" + copies_ + "/" + name + "'";
+  if (std::system(copy.c_str()) != 0) return "failed: " + copy;
+  names_.push_back(name);
+  if (keep_ != 0 && names_.size() > keep_) return drop();
+  return {};
+}
+
+std::string Snapshots::drop() {
+  const auto victim = names_.begin() + static_cast<std::ptrdiff_t>(random_.below(names_.size()));
+  const std::string name = *victim;
+  names_.erase(victim);
+  if (::rmdir(path(name).c_str()) < 0) return failed("deleting the snapshot " + name);
+  std::error_code ignored;
+  std::filesystem::remove_all(copies_ + "/" + name, ignored);
+  return compare_names();
+}
+
+std::string Snapshots::compare_names() const {
+  std::error_code error;
+  std::set<std::string> listed;
+  for (const auto& entry : std::filesystem::directory_iterator(tested_ + "/.snapshots", error))
+    listed.insert(entry.path().filename().string());
+  if (error) return "listing the snapshots: " + error.message();
+  if (listed != std::set<std::string>(names_.begin(), names_.end()))
+    return "other snapshots are listed than there should be";
+  return {};
+}
+
+std::string Snapshots::compare(const std::string& name) {
+  ++compared_;
+  auto d = compare_trees(path(name), copies_ + "/" + name);
+  return d.empty() ? d : "snapshot " + name + " of " + std::to_string(taken_) + ": " + d;
+}
+
+std::string Snapshots::compare_some() {
+  if (auto d = compare_names(); !d.empty()) return d;
+  return names_.empty() ? "" : compare(names_[random_.below(names_.size())]);
+}
+
+std::string Snapshots::compare_all() {
+  if (auto d = compare_names(); !d.empty()) return d;
+  for (const auto& name : names_)
+    if (auto d = compare(name); !d.empty()) return d;
+  return {};
+}
+
+}  // namespace projfs::model
