@@ -26,12 +26,14 @@
 #include "generator.h"
 #include "operation.h"
 #include "random.h"
+#include "snapshot_noise.h"
+#include "snapshots.h"
 
 namespace projfs::model {
 namespace {
 
 struct Settings {
-  std::string tested, plain, hook;
+  std::string tested, plain, copies, hook;
   std::uint64_t seed = 1, cycles = 20;
   unsigned writers = 3;
   unsigned longest_ms = 300;  // between two kills
@@ -182,16 +184,30 @@ bool run(const Settings& s) {
   Random random(s.seed);
   std::vector<std::unique_ptr<Writer>> writers;
   for (unsigned i = 0; i < s.writers; ++i) writers.push_back(std::make_unique<Writer>(s, i));
+  SnapshotNoise noise(s.tested, s.seed);
+  Snapshots quiet(s.tested, s.plain, s.copies, s.seed, 6);
+  const bool with_snapshots = !s.copies.empty();
+  const auto sound = [&](const std::string& problem) {
+    if (!problem.empty()) std::cout << problem << "\n";
+    return problem.empty();
+  };
   for (std::uint64_t cycle = 1; cycle <= s.cycles; ++cycle) {
     std::vector<std::thread> threads;
     threads.reserve(writers.size());
     for (auto& w : writers) threads.emplace_back([&w] { w->work(); });
+    if (with_snapshots) threads.emplace_back([&noise] { noise.work(); });
     ::usleep(1000 * (2 + random.below(s.longest_ms)) + random.below(1000));
     const int died = std::system((s.hook + " die").c_str());
     for (auto& t : threads) t.join();
     bool good = died == 0 && std::system((s.hook + " revive").c_str()) == 0;
     if (!good) std::cout << "the hook failed\n";
     for (auto& w : writers) good = w->verify() && good;
+    // What the snapshots of earlier cycles hold is known exactly: they were made while all was
+    // quiet.
+    if (with_snapshots) {
+      good = good && sound(noise.verify()) && sound(quiet.compare_some());
+      if (good && cycle % 3 == 0) good = sound(quiet.take());
+    }
     if (!good) {
       std::cout << "seed " << s.seed << " cycle " << cycle << ": failed\n";
       return false;
@@ -203,7 +219,9 @@ bool run(const Settings& s) {
     done += w->done_unanswered();
   }
   std::cout << "seed " << s.seed << ": " << s.cycles << " kills, " << acknowledged
-            << " acknowledged operations, all there; " << done << " were done that got no answer\n";
+            << " acknowledged operations, all there; " << done << " were done that got no answer; "
+            << quiet.taken() << " snapshots compared " << quiet.compared() << " times, "
+            << noise.made << " made and " << noise.deleted << " deleted under load\n";
   // A run in which nothing happened proves nothing.
   return acknowledged >= s.cycles;
 }
@@ -219,6 +237,8 @@ int main(int argc, char** argv) {
   app.add_option("--plain", s.plain, "empty directory of another file system")->required();
   app.add_option("--hook", s.hook, "kills the daemon (die) and brings it back (revive)")
       ->required();
+  app.add_option("--copies", s.copies,
+                 "empty directory beside the plain one; snapshots are in the mix then");
   app.add_option("--seed", s.seed);
   app.add_option("--cycles", s.cycles, "kills");
   app.add_option("--writers", s.writers);
