@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -309,6 +310,41 @@ TEST_F(VolumeTest, UnlinkedFilesLiveWhileTheKernelKnowsThem) {
   EXPECT_EQ(usage().bytes, 0u);
   EXPECT_EQ(usage().inodes, 1u);
   volume_->set_kernel_view(nullptr);
+}
+
+// With background work the space comes back a moment later, whatever is asked of the project then.
+TEST_F(VolumeTest, UnlinkedFilesAreReclaimedInTheBackground) {
+  struct Kernel final : Volume::KernelView {
+    std::atomic<Ino> open{0};
+    bool knows(Ino ino) override { return ino == open; }
+  } kernel;
+  options_.background = true;
+  reopen();
+  volume_->set_kernel_view(&kernel);
+  std::vector<Ino> files;
+  for (unsigned i = 0; i < 300; ++i) {
+    files.push_back(file("f" + std::to_string(i)));
+    write(files.back(), 0, pattern(5000, i));
+  }
+  kernel.open = files[7];
+  for (unsigned i = 0; i < 300; ++i) {
+    ASSERT_TRUE(volume_->unlink(kRootIno, "f" + std::to_string(i)));
+    volume_->forget(files[i]);
+  }
+  while (usage().inodes != 2) std::this_thread::yield();
+  EXPECT_EQ(usage().bytes, 8192u);
+  EXPECT_EQ(read(files[7], 0, 5000), pattern(5000, 7));
+  kernel.open = 0;
+  volume_->forget(files[7]);
+  while (usage().inodes != 1) std::this_thread::yield();
+  EXPECT_EQ(usage().bytes, 0u);
+  // One on its way when the volume is let go is no obstacle to destroying the project.
+  const Ino last = file("last");
+  ASSERT_TRUE(volume_->unlink(kRootIno, "last"));
+  volume_->forget(last);
+  volume_->set_kernel_view(nullptr);
+  volume_.reset();
+  EXPECT_TRUE(store_->destroy("p"));
 }
 
 TEST_F(VolumeTest, XattrsAndAcls) {
