@@ -33,6 +33,9 @@ struct SnapshotInfo {
   bool held = false;                // not deleted before it is released
   bool automatic = false;           // made by the policy
   std::uint64_t logical_bytes = 0;  // in use in the project when it was made
+  // By how much the project's history use would fall were it deleted: exact, but while others that
+  // were deleted are still being removed. Data that several snapshots share is in none of theirs.
+  std::uint64_t freed_if_deleted_bytes = 0;
 };
 
 // When snapshots are made by themselves, and how many of them stay.
@@ -52,6 +55,11 @@ class Snapshots {
   virtual Result<SnapshotInfo> create(std::string_view name, bool automatic) = 0;
   // Whether anything changed since the newest snapshot; true if there is none. O(1).
   virtual Result<bool> changed() = 0;
+  // EDQUOT from create(): the use of history has reached its limit (history_limit() in store.h);
+  // the sentence names the use, the limit and the three snapshots whose deletion frees most.
+  // EBUSY: it is held. It is gone at once, also for those who read it (ESTALE); its space comes
+  // back in the background, at the cost of what changed around it. Never fails for lack of quota.
+  virtual Status remove(std::string_view name) = 0;
   // A renamed snapshot is no longer automatic.
   virtual Status rename(std::string_view name, std::string_view new_name) = 0;
   virtual Status set_held(std::string_view name, bool held) = 0;

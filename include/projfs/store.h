@@ -36,9 +36,17 @@ struct Quota {
   std::uint64_t inodes = kUnlimited;
   std::uint64_t history_bytes = kUnlimited;
 };
+// The use of history at which no more snapshots are made: three times the quota of bytes unless it
+// was said otherwise.
+[[nodiscard]] inline std::uint64_t history_limit(const Quota& quota) {
+  if (quota.history_bytes != kUnlimited || quota.bytes > kUnlimited / 3) return quota.history_bytes;
+  return quota.bytes * 3;
+}
 struct Usage {
   std::uint64_t bytes = 0;   // allocated blocks of files plus xattr names and values
   std::uint64_t inodes = 0;  // the root and unlinked-but-open files included
+  // What only snapshots keep: of each version of a piece of a file, the bytes that the next version
+  // does not have at the same place. Before deduplication and compression; without what is staged.
   std::uint64_t history_bytes = 0;
 };
 

@@ -71,6 +71,28 @@ void count_references(const Engine& engine, meta::Change& change, const meta::Ex
   }
 }
 
+Status change_segment(const Engine& engine, const Project& project, meta::Change& change,
+                      std::string_view key, const meta::ExtentList& before, meta::Epoch born,
+                      const meta::ExtentList& after) {
+  Result<meta::Change::Old> old = meta::Change::Old::kNone;
+  if (after.empty()) {
+    old = change.remove(key, born);
+  } else {
+    old = change.put(key, after.encode(), born);
+  }
+  PROJFS_TRY(old);
+  const bool kept = *old == meta::Change::Old::kKept;
+  count_references(engine, change, before, after, kept);
+  if (!project.keeps_history()) return {};
+  return meta::count_live_change(engine.db, project.number(), key, before, born, after,
+                                 kept ? std::optional(change.epochs().last_snapshot) : std::nullopt,
+                                 change.history());
+}
+
+void settle_history(Project& project, meta::Change& change) {
+  if (change.history().use != 0) project.add_history(change.history().use);
+}
+
 Status put_record(meta::Change& change, Inode& inode, meta::InodeRecord& next) {
   enter_epoch(inode, change.epochs().current);
   next.attr_floor = std::max(next.attr_floor, inode.last_seq);
@@ -110,7 +132,7 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
   }
   for (const auto& [segment, parts] : by_segment) {
     meta::ExtentList before;
-    std::optional<meta::Epoch> born = 0;
+    meta::Epoch born = 0;
     const auto key = meta::map_key(project, inode.ino, segment);
     if (inode.record.allocated != 0) {
       PROJFS_ASSIGN(const auto live, meta::get_live(engine.db, key));
@@ -124,14 +146,7 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
     auto after = before;
     for (const auto* e : parts) apply_to(after, segment, *e);
     if (after == before) continue;
-    Result<meta::Change::Old> old = meta::Change::Old::kNone;
-    if (after.empty()) {
-      old = change.remove(key, born);
-    } else {
-      old = change.put(key, after.encode(), born);
-    }
-    PROJFS_TRY(old);
-    count_references(engine, change, before, after, *old == meta::Change::Old::kKept);
+    PROJFS_TRY(change_segment(engine, *inode.project, change, key, before, born, after));
   }
 
   // A record that is younger than this epoch learns only where the data is; one that is not shows
@@ -152,6 +167,7 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
                    static_cast<std::int64_t>(inode.record.allocated),
                0);
   PROJFS_TRY(change.commit());
+  settle_history(*inode.project, change);
   put_data(inode.record);
   inode.record.attr_floor = std::max(inode.record.attr_floor, next.attr_floor);
   inode.born = std::max(inode.born, state.epoch);

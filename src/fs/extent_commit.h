@@ -23,11 +23,12 @@ struct CapturedState {
   std::uint64_t size = 0;
   std::uint64_t allocated = 0;
   bool sparse = false;
-  StageSeq seq = 0;      // the last staged record in it
+  StageSeq seq = 0;       // the last staged record in it
   meta::Epoch epoch = 0;  // the epoch it belongs to
 };
 
-// REQUIRES: inode.mutex held alone, the project's quiesce shared; chunks are finished. Later
+// REQUIRES: inode.mutex held alone, the project's quiesce and history_gate shared; chunks are
+// finished. Later
 // extents in `extents` win over earlier ones. On error nothing changed.
 Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& state,
                       std::span<const NewExtent> extents);
@@ -36,6 +37,15 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
 // successful commit the caller assigns `next` to inode.record and calls committed().
 Status put_record(meta::Change& change, Inode& inode, meta::InodeRecord& next);
 void committed(const Engine& engine, Inode& inode, meta::InodeRecord next);
+
+// The map segment `key` changes from `before`, born in `born` (0: there was none), to `after`
+// (empty: none). Puts that into `change`, with what it means for references and the use of history.
+// REQUIRES: the project's history_gate is held shared until the commit; afterwards
+// settle_history().
+Status change_segment(const Engine& engine, const Project& project, meta::Change& change,
+                      std::string_view key, const meta::ExtentList& before, meta::Epoch born,
+                      const meta::ExtentList& after);
+void settle_history(Project& project, meta::Change& change);
 
 // Adds to `change` what the difference of two versions of a segment means for references.
 // `kept`: a snapshot still sees the old version, so its references stay.

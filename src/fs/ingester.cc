@@ -339,6 +339,7 @@ Status Ingester::commit(Job& job) {
   std::uint64_t bytes = 0;
   {
     const std::shared_lock quiesce(inode.project->quiesce);
+    const std::shared_lock chains_stay(inode.project->history_gate);
     const std::unique_lock lock(inode.mutex);
     inode.ingesting = false;
     job.captured = false;

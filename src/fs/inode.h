@@ -5,7 +5,8 @@
 // by what is staged.
 //
 // Lock order (each may be skipped): Project::rename_mutex, Inode::ingest_mutex, Project::quiesce
-// (shared), Inode::mutex of several inodes in ascending inode number, Project::orphan_mutex.
+// (shared), Project::history_gate (shared), Inode::mutex of several inodes in ascending inode
+// number, Project::orphan_mutex.
 #pragma once
 
 #include <atomic>

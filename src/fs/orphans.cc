@@ -113,6 +113,7 @@ Status ProjectVolume::reclaim_small(std::span<const Ino> inos, std::vector<Ino>&
     works.push_back({std::move(*found), std::move(extents_stay), {}, 0});
   }
   const std::shared_lock quiesce(project_->quiesce);
+  const std::shared_lock chains_stay(project_->history_gate);
   auto change = this->change();
   std::int64_t bytes = 0, count = 0;
   for (auto& work : works) {
@@ -131,6 +132,7 @@ Status ProjectVolume::reclaim_small(std::span<const Ino> inos, std::vector<Ino>&
   }
   change.count(bytes, count);
   PROJFS_TRY(change.commit());
+  settle_history(*project_, change);
   for (auto& work : works) {
     if (!work.lock) continue;
     let_go(*work.inode, work.xattr_bytes);
@@ -150,9 +152,7 @@ Result<bool> ProjectVolume::remove_segments(meta::Change& change, const Inode& i
     const auto live = meta::decode_live(value);
     auto list = live ? meta::ExtentList::decode(live->payload) : std::nullopt;
     if (!list) return fail(EIO, "a file map segment does not decode");
-    PROJFS_ASSIGN(const auto old, change.remove(key, live->born));
-    count_references(engine_, change, *list, {}, old == meta::Change::Old::kKept);
-    return {};
+    return change_segment(engine_, *project_, change, key, *list, live->born, {});
   };
   const bool sparse = (inode.record.flags & meta::InodeRecord::kSparse) != 0;
   if (!sparse && inode.record.size <= meta::kSegmentBytes) {  // a look-up is cheaper than a scan
@@ -219,6 +219,7 @@ Status ProjectVolume::reclaim(Ino ino) {
   bool held_by_snapshot = false;
   while (true) {
     const std::shared_lock quiesce(project_->quiesce);
+    const std::shared_lock chains_stay(project_->history_gate);
     const std::unique_lock lock(inode.mutex);
     if (inode.gone || inode.record.nlink != 0) return {};
     // What snapshots hold of it comes into the index first.
@@ -230,11 +231,13 @@ Status ProjectVolume::reclaim(Ino ino) {
       // The extents go a batch at a time; until the last one the record stays, so a crash resumes
       // here.
       PROJFS_TRY(change.commit());
+      settle_history(*project_, change);
       continue;
     }
     PROJFS_ASSIGN(const auto xattr_bytes, remove_records(change, inode));
     change.count(-static_cast<std::int64_t>(inode.record.allocated + xattr_bytes), -1);
     PROJFS_TRY(change.commit());
+    settle_history(*project_, change);
     let_go(inode, xattr_bytes);
     break;
   }

@@ -38,7 +38,10 @@ Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo num
     if (!values) return fail(EIO, "the counters of project " + self->id() + " do not decode");
     self->used_bytes_ = static_cast<std::uint64_t>((*values)[meta::kUsedBytes]);
     self->used_inodes_ = static_cast<std::uint64_t>((*values)[meta::kUsedInodes]);
+    self->history_bytes_ = (*values)[meta::kHistoryBytes];
   }
+  PROJFS_ASSIGN(const bool removing, meta::any_dead_snapshot(db, number));
+  self->set_removes_history(removing);
   PROJFS_ASSIGN(const auto reserved, db.get(Family::kSystem, meta::project_ino_key(number)));
   self->reserved_ino_ = reserved ? Reader(*reserved).varint() : kRootIno + 1;
   self->next_ino_ = self->reserved_ino_;
@@ -124,6 +127,7 @@ Status Project::change_record(Database& db, rocksdb::WriteBatch& batch, meta::Pr
   PROJFS_TRY(db.commit(batch));
   record_.epoch = next.epoch;
   record_.last_snapshot = next.last_snapshot;
+  if (record_.last_snapshot != 0) keeps_history_ = true;
   return {};
 }
 

@@ -38,7 +38,10 @@ class Project {
   void refund(std::uint64_t bytes, std::uint64_t inodes);
   // Counts what was charged before a restart, whatever the quota says now.
   void adopt(std::uint64_t bytes) { used_bytes_ += bytes; }
-  [[nodiscard]] Usage usage() const { return {used_bytes_.load(), used_inodes_.load(), 0}; }
+  [[nodiscard]] Usage usage() const {
+    return {used_bytes_.load(), used_inodes_.load(),
+            static_cast<std::uint64_t>(history_bytes_.load())};
+  }
   [[nodiscard]] Quota quota() const;
   Status set_quota(Database& db, const Quota& quota);
 
@@ -59,6 +62,21 @@ class Project {
   // Commits `batch`, after which `epoch` is the newest that a snapshot keeps (0: none is).
   // REQUIRES: quiesce is held alone.
   Status set_last_snapshot(Database& db, rocksdb::WriteBatch& batch, meta::Epoch epoch);
+  // --- history ---
+  // Held shared while a change of a file map is built and committed, alone by whoever removes
+  // history: both look at neighbouring versions. Between quiesce and Inode::mutex.
+  Quiesce history_gate;
+  // False: there is no history at all, nor has any to be kept.
+  [[nodiscard]] bool keeps_history() const { return keeps_history_; }
+  // The history of deleted snapshots is being removed.
+  [[nodiscard]] bool removes_history() const { return removes_history_; }
+  // REQUIRES: quiesce is held alone.
+  void set_removes_history(bool removes) {
+    removes_history_ = removes;
+    keeps_history_ = removes || record_.last_snapshot != 0;
+  }
+  void add_history(std::int64_t bytes) { history_bytes_ += bytes; }
+
   // The newest staged record of the project.
   [[nodiscard]] StageSeq last_staged() const { return last_staged_.load(); }
   void staged(StageSeq seq) {
@@ -89,6 +107,8 @@ class Project {
   Status change_record(Database& db, rocksdb::WriteBatch& batch, meta::ProjectRecord next);
 
   std::atomic<StageSeq> last_staged_{0};
+  std::atomic<std::int64_t> history_bytes_{0};
+  std::atomic<bool> keeps_history_{false}, removes_history_{false};
   std::atomic<std::uint64_t> used_bytes_{0}, used_inodes_{0};
   std::atomic<std::uint64_t> quota_bytes_{kUnlimited}, quota_inodes_{kUnlimited};
 

@@ -118,6 +118,7 @@ Result<std::uint64_t> ProjectVolume::copy_range(Ino from, std::uint64_t from_off
   auto copied = with_quota([&]() -> Result<std::uint64_t> {
     const std::lock_guard extents_stay(target->ingest_mutex);
     const std::shared_lock quiesce(project_->quiesce);
+    const std::shared_lock chains_stay(project_->history_gate);
     const InodeLocks locks({source, target});
     if (source->gone || target->gone) return fail(ESTALE);
     if (from_offset >= source->size) return 0;

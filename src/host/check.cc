@@ -10,6 +10,7 @@
 #include "fs/file_map.h"
 #include "host/local_store.h"
 #include "meta/extent_list.h"
+#include "snapshot/history_check.h"
 
 namespace projfs::host {
 namespace {
@@ -57,6 +58,8 @@ class ProjectCheck {
     PROJFS_TRY(from_rocksdb(it->status(), "checking project " + id_));
     finish_inode();
     compare_links();
+    PROJFS_TRY(snapshot::check_history(db_, at_, number_,
+                                       [this](const std::string& what) { problem(what); }));
     return compare_counters();
   }
 

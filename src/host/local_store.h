@@ -18,6 +18,7 @@
 #include "projfs/store.h"
 #include "snapshot/pauses.h"
 #include "snapshot/project_snapshots.h"
+#include "snapshot/remover.h"
 
 namespace projfs::host {
 
@@ -61,7 +62,8 @@ class LocalStore final : public Store {
 
   void maintain();
   Status maintain_once();
-  Result<bool> purge_some();  // records of destroyed projects; true: more to do
+  Result<bool> purge_some();           // records of destroyed projects; true: more to do
+  Result<bool> remove_history_some();  // of deleted snapshots; true: more to do
   Status purge_records(meta::ProjectNo number, bool& more);
 
   const std::string directory_;
@@ -85,6 +87,9 @@ class LocalStore final : public Store {
   std::map<meta::ProjectNo, std::weak_ptr<fs::ProjectVolume>> volumes_;
   std::map<meta::ProjectNo, std::weak_ptr<snapshot::ProjectSnapshots>> snapshots_;
   snapshot::Pauses pauses_;
+  std::mutex remover_mutex_;
+  std::unique_ptr<snapshot::Remover> remover_;  // at work, of remover_project_
+  ProjectPtr remover_project_;
 
   std::mutex maintenance_mutex_;
   std::condition_variable wake_;

@@ -81,6 +81,10 @@ Status LocalStore::maintain_once() {
     if (!more) break;
   }
   while (!stopping()) {
+    PROJFS_ASSIGN(const bool more, remove_history_some());
+    if (!more) break;
+  }
+  while (!stopping()) {
     PROJFS_ASSIGN(const bool more, chunks_->collect(kCollectChunks));
     if (!more) break;
   }
@@ -97,12 +101,49 @@ Status LocalStore::collect_garbage() {
     PROJFS_ASSIGN(more, purge_some());
   }
   for (bool more = true; more;) {
+    PROJFS_ASSIGN(more, remove_history_some());
+  }
+  for (bool more = true; more;) {
     PROJFS_ASSIGN(more, chunks_->collect(kCollectChunks));
   }
   for (bool more = true; more;) {
     PROJFS_ASSIGN(more, chunks_->compact(0.1));
   }
   return {};
+}
+
+Result<bool> LocalStore::remove_history_some() {
+  const std::lock_guard lock(remover_mutex_);
+  if (!remover_) {
+    const std::string begin = "snap.dead/", end = "snap.dead0";
+    const rocksdb::Slice upper(end);
+    const auto it = db_->scan(Family::kSystem, &upper);
+    it->Seek(begin);
+    ProjectPtr project;
+    while (!project && it->Valid()) {
+      const auto number = Reader(it->key().ToStringView().substr(begin.size())).be64();
+      const std::lock_guard table(table_mutex_);
+      auto found = load(number);
+      if (found) {
+        project = std::move(*found);
+      } else if (found.error().code == ENOENT) {  // destroyed: all of it is being removed
+        it->Seek(meta::snapshot_dead_key(number + 1, 0));
+      } else {
+        return tl::unexpected<Error>(std::move(found).error());
+      }
+    }
+    PROJFS_TRY(from_rocksdb(it->status(), "looking for deleted snapshots"));
+    if (!project) return false;
+    remover_ = std::make_unique<snapshot::Remover>(*engine_, *project);
+    remover_project_ = std::move(project);
+  }
+  auto more = remover_->step();
+  if (!more || !*more) {  // a failed batch is begun again from the records
+    remover_.reset();
+    remover_project_.reset();
+  }
+  if (!more) return tl::unexpected<Error>(std::move(more).error());
+  return true;
 }
 
 Result<bool> LocalStore::purge_some() {

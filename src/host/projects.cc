@@ -133,6 +133,10 @@ Status LocalStore::destroy(std::string_view id) {
     projects_.erase(number);
     volumes_.erase(number);
     snapshots_.erase(number);
+    if (remover_project_ == project) {
+      remover_.reset();
+      remover_project_.reset();
+    }
   }
   for (const auto& inode : inodes_->take_project(number)) {
     const std::unique_lock lock(inode->mutex);
@@ -204,7 +208,8 @@ Result<std::shared_ptr<Snapshots>> LocalStore::snapshots(std::string_view id) {
   auto& slot = snapshots_[project->number()];
   auto present = slot.lock();
   if (!present) {
-    present = std::make_shared<snapshot::ProjectSnapshots>(*engine_, project, pauses_);
+    present = std::make_shared<snapshot::ProjectSnapshots>(*engine_, project, pauses_,
+                                                           [this] { wake_.notify_all(); });
     slot = present;
   }
   return std::static_pointer_cast<Snapshots>(present);

@@ -110,6 +110,7 @@ Status Change::commit() {
   if (counters_ != CounterVector{}) {
     batch_.Merge(db_.family(Family::kCounters), usage_key(project_), encode_counters(counters_));
   }
+  history_.put(db_, batch_, project_);
   return db_.commit(batch_);
 }
 

@@ -21,6 +21,7 @@
 #include <string_view>
 
 #include "meta/keys.h"
+#include "meta/version_chain.h"
 #include "projfs/database.h"
 
 namespace projfs::meta {
@@ -71,6 +72,9 @@ class Change {
   // Adds to the project's counters.
   void count(std::int64_t bytes, std::int64_t inodes);
 
+  // What the change means for history; becomes part of the counters at commit().
+  [[nodiscard]] HistoryDelta& history() { return history_; }
+
   [[nodiscard]] rocksdb::WriteBatch& batch() { return batch_; }
   Status commit();
 
@@ -81,6 +85,7 @@ class Change {
   ProjectNo project_;
   EpochState epochs_;
   CounterVector counters_{};
+  HistoryDelta history_;
   rocksdb::WriteBatch batch_;
 };
 

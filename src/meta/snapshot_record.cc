@@ -75,6 +75,15 @@ Result<std::optional<Snapshot>> snapshot_at_or_after(const Database& db, Project
   return snapshot_here(*it, project);
 }
 
+Result<bool> any_dead_snapshot(const Database& db, ProjectNo project) {
+  const auto end = snapshot_dead_key(project + 1, 0);
+  const rocksdb::Slice upper(end);
+  const auto it = db.scan(Family::kSystem, &upper);
+  it->Seek(snapshot_dead_key(project, 0));
+  PROJFS_TRY(from_rocksdb(it->status(), "reading the table of snapshots"));
+  return it->Valid();
+}
+
 void move_to_dead(const Database& db, rocksdb::WriteBatch& batch, ProjectNo project,
                   const Snapshot& snapshot) {
   auto* table = db.family(Family::kSystem);

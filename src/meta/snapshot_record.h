@@ -87,6 +87,9 @@ struct Snapshot {
 [[nodiscard]] Result<std::optional<Snapshot>> snapshot_at_or_after(const Database& db,
                                                                    ProjectNo project, Epoch epoch);
 
+// Whether any deleted snapshot's history is still being removed.
+[[nodiscard]] Result<bool> any_dead_snapshot(const Database& db, ProjectNo project);
+
 // In `batch`: the snapshot is no longer one, its history is to be removed.
 void move_to_dead(const Database& db, rocksdb::WriteBatch& batch, ProjectNo project,
                   const Snapshot& snapshot);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "snapshot/project_snapshots.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 
+#include "projfs/store.h"
 #include "snapshot/retention.h"
 
 namespace projfs::snapshot {
@@ -68,6 +70,12 @@ Result<SnapshotInfo> ProjectSnapshots::info(const meta::Snapshot& snapshot) cons
   out.held = (r.flags & SnapshotRecord::kHeld) != 0;
   out.automatic = (r.flags & SnapshotRecord::kAutomatic) != 0;
   out.logical_bytes = r.logical_bytes;
+  PROJFS_ASSIGN(
+      const auto value,
+      engine_.db.get(Family::kCounters, meta::freed_key(project_->number(), snapshot.epoch)));
+  const auto freed = decode_counters(value.value_or(std::string()));
+  if (!freed) return fail(EIO, "the counters of a snapshot do not decode");
+  out.freed_if_deleted_bytes = static_cast<std::uint64_t>((*freed)[0]);
   return out;
 }
 
@@ -93,10 +101,34 @@ Result<std::string> ProjectSnapshots::free_name(std::string_view wanted, std::in
   }
 }
 
+Status ProjectSnapshots::check_history_quota() {
+  const auto limit = history_limit(project_->quota());
+  const auto use = project_->usage().history_bytes;
+  if (use < limit) return {};
+  std::vector<SnapshotInfo> largest;
+  PROJFS_TRY(each(0, [&](const SnapshotInfo& s) {
+    largest.push_back(s);
+    std::sort(largest.begin(), largest.end(), [](const SnapshotInfo& a, const SnapshotInfo& b) {
+      return a.freed_if_deleted_bytes > b.freed_if_deleted_bytes;
+    });
+    if (largest.size() > 3) largest.pop_back();
+    return true;
+  }));
+  std::string which;
+  for (const auto& s : largest) {
+    which += (which.empty() ? "" : ", ") + quoted(s.name) + " (" +
+             std::to_string(s.freed_if_deleted_bytes) + " bytes)";
+  }
+  return fail(EDQUOT, "the snapshots of project " + project_->id() + " keep " +
+                          std::to_string(use) + " bytes of history, the limit is " +
+                          std::to_string(limit) + "; deleting these frees most: " + which);
+}
+
 Result<SnapshotInfo> ProjectSnapshots::create(std::string_view name, bool automatic) {
   const auto number = project_->number();
   auto& db = engine_.db;
   const std::lock_guard lock(mutex_);
+  PROJFS_TRY(check_history_quota());
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   meta::Snapshot made;
@@ -151,6 +183,38 @@ Result<bool> ProjectSnapshots::changed() {
   PROJFS_TRY(from_rocksdb(it->status(), "reading the list of changes"));
   PROJFS_ASSIGN(const auto newest, meta::get_snapshot(engine_.db, number, epochs.last_snapshot));
   return !newest || project_->last_staged() > newest->boundary;
+}
+
+Status ProjectSnapshots::remove(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  PROJFS_ASSIGN(const auto found, get(name));
+  if ((found.record.flags & SnapshotRecord::kHeld) != 0) {
+    return fail(EBUSY, "snapshot " + quoted(name) + " is held: release it first");
+  }
+  std::shared_ptr<SnapshotVolume> volume;
+  {
+    const std::lock_guard volumes(volumes_mutex_);
+    const auto it = volumes_.find(found.epoch);
+    if (it != volumes_.end()) volume = it->second.lock();
+  }
+  if (volume) volume->revoke();
+  auto& db = engine_.db;
+  {
+    const std::unique_lock alone(project_->quiesce);
+    rocksdb::WriteBatch batch;
+    meta::move_to_dead(db, batch, project_->number(), found);
+    if (project_->epochs().last_snapshot == found.epoch) {
+      PROJFS_ASSIGN(const auto before,
+                    meta::snapshot_at_or_before(db, project_->number(), found.epoch - 1));
+      PROJFS_TRY(project_->set_last_snapshot(db, batch, before ? before->epoch : 0));
+    } else {
+      PROJFS_TRY(db.commit(batch));
+    }
+    project_->set_removes_history(true);
+  }
+  PROJFS_TRY(engine_.index_sync.sync());
+  deleted_();
+  return {};
 }
 
 Status ProjectSnapshots::rename(std::string_view name, std::string_view new_name) {

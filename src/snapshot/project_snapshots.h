@@ -24,11 +24,17 @@ namespace projfs::snapshot {
 
 class ProjectSnapshots final : public Snapshots {
  public:
-  ProjectSnapshots(const fs::Engine& engine, std::shared_ptr<fs::Project> project, Pauses& pauses)
-      : engine_(engine), project_(std::move(project)), pauses_(pauses) {}
+  // `deleted` is called when there is history to be removed.
+  ProjectSnapshots(const fs::Engine& engine, std::shared_ptr<fs::Project> project, Pauses& pauses,
+                   std::function<void()> deleted)
+      : engine_(engine),
+        project_(std::move(project)),
+        pauses_(pauses),
+        deleted_(std::move(deleted)) {}
 
   Result<SnapshotInfo> create(std::string_view name, bool automatic) override;
   Result<bool> changed() override;
+  Status remove(std::string_view name) override;
   Status rename(std::string_view name, std::string_view new_name) override;
   Status set_held(std::string_view name, bool held) override;
   Result<SnapshotInfo> find(std::string_view name) override;
@@ -49,10 +55,12 @@ class ProjectSnapshots final : public Snapshots {
   Result<SnapshotInfo> info(const meta::Snapshot& snapshot) const;
   Result<std::string> free_name(std::string_view wanted, std::int64_t now_ns);
   Status check_new_name(std::string_view name);
+  Status check_history_quota();
 
   const fs::Engine& engine_;
   const std::shared_ptr<fs::Project> project_;
   Pauses& pauses_;
+  const std::function<void()> deleted_;
 
   std::mutex mutex_;  // of changes to the table
   std::mutex volumes_mutex_;
