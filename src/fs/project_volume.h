@@ -12,6 +12,7 @@
 #include "fs/engine.h"
 #include "fs/entry.h"
 #include "fs/extent_commit.h"
+#include "fs/extent_sharing.h"
 #include "fs/project.h"
 #include "projfs/volume.h"
 
@@ -53,6 +54,8 @@ class ProjectVolume final : public Volume, public std::enable_shared_from_this<P
   Result<std::uint64_t> seek(Ino ino, std::uint64_t offset, int whence) override;
   Result<std::uint64_t> copy_range(Ino from, std::uint64_t from_offset, Ino to,
                                    std::uint64_t to_offset, std::uint64_t length) override;
+  Result<std::uint64_t> copy_in(ExtentSource& source, Ino from, std::uint64_t from_offset, Ino to,
+                                std::uint64_t to_offset, std::uint64_t length) override;
   Status fsync(Ino ino, bool data_only) override;
   Status syncfs() override;
   Result<VolumeSpace> space() override;
@@ -153,6 +156,8 @@ class ProjectVolume final : public Volume, public std::enable_shared_from_this<P
                    bool kill_sgid);
   Result<std::uint64_t> copy_references(const Inode& source, std::uint64_t begin, std::uint64_t end,
                                         Inode& target, std::uint64_t to);
+  Result<std::uint64_t> commit_copy(const std::vector<NewExtent>& extents, std::uint64_t length,
+                                    Inode& target, std::uint64_t to);
 
   [[nodiscard]] bool is_lost(Ino ino) const;  // without a name, and no kernel knows it
   Status reclaim(Ino ino);

@@ -19,6 +19,24 @@ constexpr std::uint64_t kCopyBytes = 1 << 20;
 // Extents copied by reference in one batch.
 constexpr std::size_t kCopyExtents = 65536;
 
+// What a piece of a file becomes at the same distance from `to` as it has from `begin`.
+void add_copied(std::vector<NewExtent>& extents, const Piece& p, std::uint64_t begin,
+                std::uint64_t to) {
+  NewExtent e;
+  e.begin = to + (p.begin - begin);
+  e.end = to + (p.end - begin);
+  e.kind = p.kind == PieceKind::kPrealloc ? PieceKind::kZero : p.kind;
+  e.chunk = p.chunk;
+  e.chunk_offset = p.offset;
+  if (e.kind != PieceKind::kHole) return extents.push_back(e);
+  // Only whole blocks can be holes; a part of a block beside data is zeros.
+  const auto first = std::min(block_ceil(e.begin), e.end);
+  const auto last = std::max(block_floor(e.end), first);
+  if (e.begin < first) extents.push_back({e.begin, first, PieceKind::kZero, 0, 0});
+  if (first < last) extents.push_back({first, last, PieceKind::kHole, 0, 0});
+  if (last < e.end) extents.push_back({last, e.end, PieceKind::kZero, 0, 0});
+}
+
 }  // namespace
 
 Status ProjectVolume::fallocate(Ino ino, int mode, std::uint64_t offset, std::uint64_t length) {
@@ -158,27 +176,75 @@ Result<std::uint64_t> ProjectVolume::copy_references(const Inode& source, std::u
   std::uint64_t stop = begin;
   PROJFS_TRY(for_each_piece(engine_, source, begin, end, [&](const Piece& p) {
     if (p.kind == PieceKind::kStaged || extents.size() >= kCopyExtents) return false;
-    NewExtent e;
-    e.begin = to + (p.begin - begin);
-    e.end = to + (p.end - begin);
-    e.kind = p.kind == PieceKind::kPrealloc ? PieceKind::kZero : p.kind;
-    e.chunk = p.chunk;
-    e.chunk_offset = p.offset;
-    // Only whole blocks can be holes; a part of a block beside data is zeros.
-    if (e.kind == PieceKind::kHole) {
-      const auto first = std::min(block_ceil(e.begin), e.end);
-      const auto last = std::max(block_floor(e.end), first);
-      if (e.begin < first) extents.push_back({e.begin, first, PieceKind::kZero, 0, 0});
-      if (first < last) extents.push_back({first, last, PieceKind::kHole, 0, 0});
-      if (last < e.end) extents.push_back({last, e.end, PieceKind::kZero, 0, 0});
-    } else {
-      extents.push_back(e);
-    }
+    add_copied(extents, p, begin, to);
     stop = p.end;
     return true;
   }));
   const auto length = stop - begin;
   if (length == 0) return 0;
+  return commit_copy(extents, length, target, to);
+}
+
+Result<std::uint64_t> ProjectVolume::copy_in(ExtentSource& source, Ino from,
+                                             std::uint64_t from_offset, Ino to,
+                                             std::uint64_t to_offset, std::uint64_t length) {
+  PROJFS_TRY(engine_.ingester->throttle());
+  PROJFS_ASSIGN(const auto target, inode(to));
+  if (S_ISDIR(target->record.mode)) return fail(EISDIR);
+  if (!S_ISREG(target->record.mode)) return fail(EINVAL);
+  if (to_offset >= kMaxFileSize) return fail(EFBIG);
+  if (from_offset >= kMaxFileSize) return 0;
+  length = std::min({length, kMaxFileSize - to_offset, kMaxFileSize - from_offset});
+  return with_quota([&]() -> Result<std::uint64_t> {
+    std::vector<Piece> pieces;
+    std::uint64_t stop = from_offset + length;
+    bool as_bytes = false;
+    std::uint64_t copied = 0;
+    const auto collect = [&](const Piece& p) {
+      if (pieces.size() >= kCopyExtents) {
+        stop = p.begin;
+        return false;
+      }
+      pieces.push_back(p);
+      return true;
+    };
+    const auto commit = [&](std::uint64_t size) -> Status {
+      const auto end = std::min(stop, size);
+      if (from_offset >= end) return {};
+      std::vector<NewExtent> extents;
+      std::uint64_t at = from_offset;
+      const auto gap_to = [&](std::uint64_t next) {
+        if (at < next) add_copied(extents, {at, next, PieceKind::kHole}, from_offset, to_offset);
+      };
+      for (Piece p : pieces) {
+        p.end = std::min(p.end, end);
+        if (p.begin >= p.end) break;
+        gap_to(p.begin);
+        add_copied(extents, p, from_offset, to_offset);
+        at = p.end;
+      }
+      gap_to(end);
+
+      const std::lock_guard extents_stay(target->ingest_mutex);
+      const std::shared_lock quiesce(project_->quiesce);
+      const InodeLocks locks({target});
+      if (target->gone) return fail(ESTALE);
+      as_bytes = !target->staged.empty() || !target->frozen.empty();
+      if (as_bytes) return {};
+      PROJFS_ASSIGN(copied, commit_copy(extents, end - from_offset, *target, to_offset));
+      return {};
+    };
+    PROJFS_ASSIGN(const bool shared, source.with_extents(from, from_offset, stop, collect, commit));
+    if (!shared || as_bytes) return fail(EXDEV);
+    return copied;
+  });
+}
+
+// REQUIRES: the target locked alone, its ingest_mutex held, nothing of it staged; the chunks of
+// `extents` stay referenced meanwhile.
+Result<std::uint64_t> ProjectVolume::commit_copy(const std::vector<NewExtent>& extents,
+                                                 std::uint64_t length, Inode& target,
+                                                 std::uint64_t to) {
   PROJFS_TRY(drop_capability(target));
 
   const auto to_end = to + length;

@@ -237,6 +237,25 @@ Result<std::uint64_t> SnapshotVolume::pieces(Ino ino, std::uint64_t begin, std::
   return found.size;
 }
 
+Result<bool> SnapshotVolume::with_extents(Ino ino, std::uint64_t begin, std::uint64_t end,
+                                          const fs::PieceVisitor& visit,
+                                          const std::function<Status(std::uint64_t size)>& use) {
+  const Use mine(*this);
+  PROJFS_TRY(mine.status());
+  // No lock of the inode may be held while `use` takes those of another, or of this one's head.
+  if (const auto head = engine_.inodes.peek(project_->number(), ino)) {
+    const std::shared_lock lock(head->mutex);
+    if (!head->gone && fs::state_at(*head, view_.epoch())) return false;
+  }
+  PROJFS_ASSIGN(const auto found, record(ino));
+  if (S_ISDIR(found.mode)) return fail(EISDIR);
+  if (!S_ISREG(found.mode)) return fail(EINVAL);
+  end = std::min(end, fs::block_ceil(found.size));
+  if (begin < end) PROJFS_TRY(walk(ino, begin, end, visit));
+  PROJFS_TRY(use(found.size));
+  return true;
+}
+
 Result<std::size_t> SnapshotVolume::read(Ino ino, std::uint64_t offset, MutableBytes out) {
   const Use use(*this);
   PROJFS_TRY(use.status());

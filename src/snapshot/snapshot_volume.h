@@ -5,6 +5,7 @@
 #pragma once
 
 #include "fs/engine.h"
+#include "fs/extent_sharing.h"
 #include "fs/file_map.h"
 #include "fs/project.h"
 #include "meta/view.h"
@@ -12,7 +13,7 @@
 
 namespace projfs::snapshot {
 
-class SnapshotVolume final : public Volume {
+class SnapshotVolume final : public Volume, public fs::ExtentSource {
  public:
   SnapshotVolume(const fs::Engine& engine, std::shared_ptr<fs::Project> project, meta::Epoch epoch,
                  std::uint64_t logical_bytes)
@@ -29,6 +30,10 @@ class SnapshotVolume final : public Volume {
   Result<std::uint64_t> pieces(Ino ino, std::uint64_t begin, std::uint64_t end,
                                const fs::PieceVisitor& visit,
                                const std::function<Status()>& done = {});
+
+  Result<bool> with_extents(Ino ino, std::uint64_t begin, std::uint64_t end,
+                            const fs::PieceVisitor& visit,
+                            const std::function<Status(std::uint64_t size)>& use) override;
 
   Result<Attr> lookup(Ino parent, std::string_view name) override;
   Result<std::string> readlink(Ino ino) override;

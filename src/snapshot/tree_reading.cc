@@ -3,6 +3,7 @@
 // Attributes, listings and data: the head's are handed on, those of snapshots are only read.
 #include <sys/stat.h>
 
+#include "fs/extent_sharing.h"
 #include "snapshot/tree.h"
 
 namespace projfs::snapshot {
@@ -125,7 +126,12 @@ Result<std::uint64_t> SnapshotTree::copy_range(Ino from, std::uint64_t from_offs
   if (!NodeId::is_head(to)) return refused(to);
   if (NodeId::is_head(from))
     return noted(head_->copy_range(from, from_offset, to, to_offset, length));
-  return fail(EXDEV);
+  if (NodeId::is_snapshots_directory(from)) return fail(EISDIR);
+  PROJFS_ASSIGN(const auto volume, inside(from));
+  auto* const source = dynamic_cast<fs::ExtentSource*>(volume.get());
+  auto* const target = dynamic_cast<fs::ExtentTarget*>(head_.get());
+  if (!source || !target) return fail(EXDEV);  // the kernel copies the bytes
+  return noted(target->copy_in(*source, NodeId::inode(from), from_offset, to, to_offset, length));
 }
 
 Status SnapshotTree::fsync(Ino ino, bool data_only) {
