@@ -18,7 +18,9 @@
 
 namespace projfs::fs {
 
-class ProjectVolume final : public Volume, public std::enable_shared_from_this<ProjectVolume> {
+class ProjectVolume final : public Volume,
+                            public ExtentTarget,
+                            public std::enable_shared_from_this<ProjectVolume> {
  public:
   ProjectVolume(const Engine& engine, std::shared_ptr<Project> project)
       : engine_(engine), project_(std::move(project)) {}

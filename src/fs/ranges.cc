@@ -227,6 +227,7 @@ Result<std::uint64_t> ProjectVolume::copy_in(ExtentSource& source, Ino from,
 
       const std::lock_guard extents_stay(target->ingest_mutex);
       const std::shared_lock quiesce(project_->quiesce);
+      const std::shared_lock chains_stay(project_->history_gate);
       const InodeLocks locks({target});
       if (target->gone) return fail(ESTALE);
       as_bytes = !target->staged.empty() || !target->frozen.empty();

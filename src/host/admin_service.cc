@@ -25,7 +25,7 @@ json describe_quota(const ProjectInfo& info) {
   return {{"quota",
            {{"bytes", limit_or_null(info.quota.bytes)},
             {"inodes", limit_or_null(info.quota.inodes)},
-            {"history_bytes", limit_or_null(info.quota.history_bytes)}}},
+            {"history_bytes", limit_or_null(history_limit(info.quota))}}},
           {"usage",
            {{"bytes", info.usage.bytes},
             {"inodes", info.usage.inodes},

@@ -29,7 +29,7 @@ json to_json(const SnapshotInfo& s) {
           {"held", s.held},
           {"automatic", s.automatic},
           {"logical_bytes", s.logical_bytes},
-          {"freed_if_deleted_bytes", 0}};
+          {"freed_if_deleted_bytes", s.freed_if_deleted_bytes}};
 }
 
 json to_json(const SnapshotService::Policy& p) {
@@ -100,7 +100,7 @@ Status ShownSnapshots::remove(std::string_view name) {
     const std::lock_guard lock(mutex_);
     recent_.remove_if([&](const Recent& r) { return r.number == found.number; });
   }
-  Status removed = fail(EOPNOTSUPP);
+  auto removed = engine_->remove(name);
   if (removed) touch();
   return removed;
 }

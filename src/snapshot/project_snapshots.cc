@@ -303,6 +303,14 @@ std::uint64_t ProjectSnapshots::count() {
 }
 
 Result<std::shared_ptr<Volume>> ProjectSnapshots::volume(std::uint64_t number) {
+  {
+    PROJFS_ASSIGN(const auto present, by_number(number));
+    const std::lock_guard lock(volumes_mutex_);
+    if (const auto it = volumes_.find(present.epoch); it != volumes_.end())
+      if (auto volume = it->second.lock()) return std::static_pointer_cast<Volume>(volume);
+  }
+  // Not between the moment in which remove() revokes the volume there is and its end.
+  const std::lock_guard table(mutex_);
   PROJFS_ASSIGN(const auto found, by_number(number));
   const std::lock_guard lock(volumes_mutex_);
   auto& slot = volumes_[found.epoch];
