@@ -19,11 +19,13 @@ class InodeLocks {
 
   // Nulls and repetitions are passed over.
   InodeLocks(std::initializer_list<InodePtr> inodes) {
-    for (const auto& i : inodes) {
-      if (i && !holds(*i)) held_[count_++] = i;
+    for (const auto& inode : inodes) {
+      if (!inode || holds(*inode)) continue;
+      auto place = count_++;
+      for (; place > 0 && held_[place - 1]->ino > inode->ino; --place)
+        held_[place] = std::move(held_[place - 1]);
+      held_[place] = inode;
     }
-    std::sort(held_.begin(), held_.begin() + count_,
-              [](const InodePtr& a, const InodePtr& b) { return a->ino < b->ino; });
     for (std::size_t i = 0; i < count_; ++i) held_[i]->mutex.lock();
     last_ = count_ != 0 ? held_[count_ - 1]->ino : 0;
   }
