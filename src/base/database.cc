@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "base/log_replay.h"
+#include "base/memtable.h"
 #include "projfs/bytes.h"
 #include "projfs/log.h"
 
@@ -57,6 +58,7 @@ rocksdb::ColumnFamilyOptions family_options(Family f, const std::shared_ptr<rock
 
   rocksdb::ColumnFamilyOptions o;
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  o.memtable_factory = std::make_shared<BytewiseMemtables>();
   o.write_buffer_size = write_buffer_bytes / 2;
   o.max_write_buffer_number = 3;
   o.level_compaction_dynamic_level_bytes = true;
