@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "chunk/block_reader.h"
 
+#include <algorithm>
+
 #include "chunk/hasher.h"
 #include "projfs/log.h"
 
@@ -10,6 +12,16 @@ namespace {
 tl::unexpected<Error> no_record(ChunkNo chunk) {
   log::error("chunk {} is not in the index", chunk);
   return fail(EIO, "chunk " + std::to_string(chunk) + " is not in the index");
+}
+
+// The most that is read at once, as stored and as it was before compression.
+constexpr std::uint64_t kRunStored = 1 << 20, kRunRaw = 2 << 20;
+
+// For what was read from a pack and is to be opened at once.
+MutableBytes scratch(std::size_t size) {
+  thread_local std::string buffer;
+  if (buffer.size() < size) buffer.resize(size);
+  return {reinterpret_cast<std::uint8_t*>(buffer.data()), size};
 }
 
 // What the system could not do now says nothing about the bytes.
@@ -26,9 +38,7 @@ Result<BlockPtr> BlockReader::load(const BlockPlace& place, bool use_cache) {
     if (file.error().code == ENOENT) core_.packs.forget(place.pack);
     return tl::unexpected<Error>(file.error());
   }
-  thread_local std::string buffer;
-  if (buffer.size() < place.stored) buffer.resize(place.stored);
-  const MutableBytes stored(reinterpret_cast<std::uint8_t*>(buffer.data()), place.stored);
+  const auto stored = scratch(place.stored);
   PROJFS_ASSIGN(const auto n, (*file)->read(place.offset, stored));
   PROJFS_ASSIGN(auto block, open_block(place, Bytes(stored).first(n)));
   if (use_cache) core_.cache.put(place, block);
@@ -59,6 +69,57 @@ Result<BlockPtr> BlockReader::block_of(ChunkNo chunk, ChunkRecord& record, bool 
     }
     record = *now;
   }
+}
+
+// Blocks that are wanted one after the other and lie in the pack one behind the other come with one
+// read. Nothing is said of what goes wrong: that block is then read alone, and judged.
+BlockReader::Run BlockReader::load_run(Records wanted) {
+  Run run;
+  std::vector<BlockPlace> places;
+  std::uint64_t stored = 0, raw = 0;
+  for (const auto& record : wanted) {
+    if (!record) break;
+    const auto& place = record->block;
+    if (!places.empty()) {
+      const auto& last = places.back();
+      if (place == last) continue;
+      if (place.pack != last.pack || place.offset != last.offset + last.stored) break;
+    }
+    if (stored + place.stored > kRunStored || raw + place.raw > kRunRaw) break;
+    stored += place.stored;
+    raw += place.raw;
+    places.push_back(place);
+  }
+  if (places.size() < 2) return run;
+  const auto file = core_.packs.file(places[0].pack);
+  if (!file) return run;
+  const auto buffer = scratch(stored);
+  const auto n = (*file)->read(places[0].offset, buffer);
+  if (!n) return run;
+  auto rest = Bytes(buffer).first(*n);
+  for (const auto& place : places) {
+    auto block = open_block(place, rest.first(std::min<std::size_t>(rest.size(), place.stored)));
+    if (!block) break;
+    core_.cache.put(place, *block);
+    run.blocks.push_back({place, std::move(*block)});
+    rest = rest.subspan(place.stored);
+  }
+  return run;
+}
+
+// Null: it has to be read alone.
+BlockPtr BlockReader::block_ahead(Records wanted, Run& run) {
+  const auto& place = wanted[0]->block;
+  const auto in_run = [&]() -> BlockPtr {
+    for (; run.next < run.blocks.size(); ++run.next) {
+      if (run.blocks[run.next].first == place) return run.blocks[run.next].second;
+    }
+    return nullptr;
+  };
+  if (auto block = in_run()) return block;
+  if (auto block = core_.cache.get(place)) return block;
+  run = load_run(wanted);
+  return in_run();
 }
 
 Status BlockReader::copy(const ChunkStore::Piece& piece, ChunkRecord record, BlockPtr& block,
@@ -93,9 +154,14 @@ Status BlockReader::read(std::span<const ChunkStore::Piece> pieces) {
     }
     PROJFS_ASSIGN(const auto records, core_.index.records(chunks));
     std::size_t at = 0;
+    Run run;
     for (const auto& p : step) {
       if (chunks[at] != p.chunk) ++at;
       if (!records[at]) return no_record(p.chunk);
+      if (!block || place != records[at]->block) {
+        block = block_ahead(Records(records).subspan(at), run);
+        place = records[at]->block;
+      }
       PROJFS_TRY(copy(p, *records[at], block, place));
     }
     pieces = pieces.subspan(step.size());

@@ -3,7 +3,10 @@
 // From chunk numbers to verified bytes. Thread safety: any thread.
 #pragma once
 
+#include <optional>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "chunk/core.h"
 
@@ -21,6 +24,14 @@ class BlockReader {
   tl::unexpected<Error> damaged(ChunkNo chunk, const ChunkRecord& record, const Error& why);
 
  private:
+  using Records = std::span<const std::optional<ChunkRecord>>;
+  // Blocks that were read together, in the order in which they are wanted.
+  struct Run {
+    std::vector<std::pair<BlockPlace, BlockPtr>> blocks;
+    std::size_t next = 0;
+  };
+  Run load_run(Records wanted);
+  BlockPtr block_ahead(Records wanted, Run& run);
   Result<BlockPtr> load(const BlockPlace& place, bool use_cache);
   Status copy(const ChunkStore::Piece& piece, ChunkRecord record, BlockPtr& block,
               BlockPlace& block_place);
