@@ -403,9 +403,9 @@ Status Ingester::ingest_all() {
 Status Ingester::checkpoint() {
   const std::unique_lock lock(rounds_);
   since_checkpoint_ = 0;
-  // The commits that made the releases possible become durable before the segments are reused.
-  PROJFS_TRY(engine_.index_sync.sync());
-  return engine_.stage.checkpoint();
+  // What made the releases possible becomes durable before the segments are reused. Not only rounds
+  // release: whoever removes an inode does, at any time, so what was released is looked at first.
+  return engine_.stage.checkpoint([this] { return engine_.index_sync.sync(); });
 }
 
 }  // namespace projfs::fs

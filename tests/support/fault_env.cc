@@ -90,6 +90,7 @@ struct FaultEnv::State {
   std::optional<std::uint64_t> off_at;
   std::vector<Fault> faults;
   std::optional<std::uint64_t> growth_left;
+  std::function<void(const std::string&)> after_sync;
 
   std::map<std::string, NodePtr> names;  // files touched, as seen now
   std::map<std::string, NodePtr>
@@ -177,8 +178,10 @@ struct FaultEnv::State {
 
 class FaultEnv::FaultFile final : public File {
  public:
-  FaultFile(std::shared_ptr<State> state, NodePtr node, std::unique_ptr<File> file, bool writable)
+  FaultFile(std::shared_ptr<State> state, std::string path, NodePtr node,
+            std::unique_ptr<File> file, bool writable)
       : state_(std::move(state)),
+        path_(std::move(path)),
         node_(std::move(node)),
         file_(std::move(file)),
         writable_(writable) {}
@@ -211,15 +214,9 @@ class FaultEnv::FaultFile final : public File {
   }
 
   Status sync() override {
-    const std::lock_guard lock(state_->mutex);
-    auto allowed = state_->change(FaultOp::kSync);
-    if (state_->off) return allowed;
-    if (allowed) {
-      for (const auto& change : node_->pending) apply(node_->durable, change);
-    }
-    // Lost for good if it failed.
-    node_->pending.clear();
-    return allowed;
+    auto synced = sync_now();
+    if (state_->after_sync) state_->after_sync(path_);
+    return synced;
   }
 
   Status truncate(std::uint64_t size) override {
@@ -248,7 +245,20 @@ class FaultEnv::FaultFile final : public File {
   }
 
  private:
+  Status sync_now() {
+    const std::lock_guard lock(state_->mutex);
+    auto allowed = state_->change(FaultOp::kSync);
+    if (state_->off) return allowed;
+    if (allowed) {
+      for (const auto& change : node_->pending) apply(node_->durable, change);
+    }
+    // Lost for good if it failed.
+    node_->pending.clear();
+    return allowed;
+  }
+
   const std::shared_ptr<State> state_;
+  const std::string path_;
   const NodePtr node_;
   const std::unique_ptr<File> file_;
   const bool writable_;
@@ -276,6 +286,10 @@ void FaultEnv::limit_growth(std::uint64_t bytes) {
 void FaultEnv::unlimit_growth() {
   const std::lock_guard lock(state_->mutex);
   state_->growth_left.reset();
+}
+
+void FaultEnv::after_sync(std::function<void(const std::string&)> hook) {
+  state_->after_sync = std::move(hook);
 }
 
 void FaultEnv::power_off_after(std::uint64_t changes) {
@@ -311,7 +325,7 @@ Result<std::unique_ptr<File>> FaultEnv::open(const std::string& given, Open mode
     state_->touched.insert(path);
     state_->entries.push_back({"", path, node});
   }
-  return std::make_unique<FaultFile>(state_, std::move(node), std::move(file), writable);
+  return std::make_unique<FaultFile>(state_, path, std::move(node), std::move(file), writable);
 }
 
 Result<std::vector<std::string>> FaultEnv::list(const std::string& dir) {

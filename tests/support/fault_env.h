@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -67,6 +68,11 @@ class FaultEnv final : public Env {
   // back.
   void limit_growth(std::uint64_t bytes);
   void unlimit_growth();
+
+  // Called after each sync of a file, before it returns, with the path the file was opened by and
+  // with no lock held: what another thread might do at that instant. Not to be replaced while files
+  // are in use.
+  void after_sync(std::function<void(const std::string& path)> hook);
 
   // After `changes` more changes (writes, syncs, entries) the power is off: every call fails with
   // EIO and changes nothing. crash() still has to be called.
