@@ -2,6 +2,7 @@
 //
 // Making and opening a store, and recovery: the index recovers itself from its log, packs drop what
 // no index record names, and the stage is replayed over the index.
+#include <sys/stat.h>
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
@@ -159,6 +160,9 @@ Result<bool> LocalStore::still_needed(const StageRecord& record, StageSeq seq) {
     if (inode.error().code == ESTALE) return false;
     return tl::unexpected<Error>(inode.error());
   }
+  // The number was another inode's before, whose creation did not become durable either: only a
+  // regular file has data, and a floor that says which is its own.
+  if (!S_ISREG((*inode)->record.mode)) return false;
   return seq > (*inode)->record.data_floor;
 }
 
