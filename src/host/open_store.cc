@@ -81,6 +81,16 @@ std::uint64_t default_reserve(const DiskSpace& disk) {
   return std::min(wanted, disk.total_bytes / 8);
 }
 
+// A small stage has small segments: whole ones are recycled, so a few of them are its grain.
+Stage::Options stage_options(const Store::Options& options) {
+  Stage::Options stage;
+  stage.segment_bytes = std::clamp<std::uint64_t>(options.stage_bytes / 32 / 4096 * 4096, 256 << 10,
+                                                  stage.segment_bytes);
+  // Making the next segment ahead is work in the background.
+  if (!options.background) stage.spare_segments = 0;
+  return stage;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& directory,
@@ -118,14 +128,15 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
   self->index_sync_ = std::make_unique<fs::IndexSync>(*self->db_);
 
   std::vector<Staged> staged;
-  PROJFS_ASSIGN(self->stage_,
-                Stage::open(env, directory + "/stage", Stage::Options{}, (boot << kBootShift) + 1,
-                            [&](const StageRecord& record, StageSeq seq,
-                                const StageRef& ref) -> Result<bool> {
-                              PROJFS_ASSIGN(const bool needed, self->still_needed(record, seq));
-                              if (needed) staged.push_back({record, seq, ref});
-                              return needed;
-                            }));
+  PROJFS_ASSIGN(
+      self->stage_,
+      Stage::open(
+          env, directory + "/stage", stage_options(options), (boot << kBootShift) + 1,
+          [&](const StageRecord& record, StageSeq seq, const StageRef& ref) -> Result<bool> {
+            PROJFS_ASSIGN(const bool needed, self->still_needed(record, seq));
+            if (needed) staged.push_back({record, seq, ref});
+            return needed;
+          }));
   self->engine_.reset(new fs::Engine{*self->db_, *self->chunks_, *self->stage_, *self->inodes_,
                                      *self->space_, *self->index_sync_});
   fs::Ingester::Options ingest;

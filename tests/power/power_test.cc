@@ -13,7 +13,7 @@
 
 int main(int argc, char** argv) {
   using projfs::power::Scenario;
-  std::uint64_t first = 1, seeds = 20, background_every = 8;
+  std::uint64_t first = 1, seeds = 20, background_every = 4;
   Scenario::Settings settings;
   CLI::App app("Power cuts on a store whose disk is simulated.");
   app.add_option("--first-seed", first);

@@ -32,6 +32,8 @@ Status Scenario::open(bool create) {
   options.ingest_after_ms = 20;
   options.sync_every_ms = settings_.background ? 50 : 0;
   options.reserve_bytes = 1 << 20;
+  // Segments so small that they are recycled within a round, and so large that they are not.
+  options.stage_bytes = settings_.seed % 3 == 0 ? 32 << 20 : 8 << 20;
   PROJFS_ASSIGN(store_, Store::open(store, options));
   if (create) {
     ProjectSpec spec;
@@ -284,6 +286,7 @@ Status Scenario::step() {
 }
 
 std::string Scenario::round() {
+  log_.clear();
   states_.assign(1, tree_);
   durable_ = 0;
   last_change_.clear();
@@ -362,9 +365,8 @@ std::string Scenario::run() {
     return "can't make a store: " + opened.error().describe();
   for (unsigned i = 0; i < settings_.rounds; ++i) {
     if (auto problem = round(); !problem.empty()) {
-      std::string out = problem + "\nlast operations:\n";
-      for (std::size_t k = log_.size() > 40 ? log_.size() - 40 : 0; k < log_.size(); ++k)
-        out += "  " + log_[k] + "\n";
+      std::string out = problem + "\noperations:\n";
+      for (const auto& line : log_) out += "  " + line + "\n";
       return out;
     }
   }
