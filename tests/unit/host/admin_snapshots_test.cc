@@ -197,6 +197,48 @@ TEST_F(AdminSnapshotsTest, VersionsOfAFile) {
   EXPECT_EQ(refusal("versions", {{"path", "g"}}).code, ENOENT);
 }
 
+TEST_F(AdminSnapshotsTest, DiffAsAWholeAndItemByItem) {
+  put("f", "one");
+  put("g", "two");
+  ASSERT_TRUE(about("snapshot.create", {{"name", "a"}}));
+  put("f", "other");
+  ASSERT_TRUE(mounted()->rename(kRootIno, "g", kRootIno, "h", 0));
+  const auto all = about("snapshot.diff", {{"from", "a"}});
+  ASSERT_TRUE(all) << all.error().describe();
+  const json modified{{"change", "modified"}, {"path", "f"}, {"type", "file"}};
+  const json renamed{{"change", "renamed"}, {"path", "h"}, {"old_path", "g"}, {"type", "file"}};
+  EXPECT_THAT(*all, ::testing::UnorderedElementsAre(modified, renamed));
+  ASSERT_TRUE(about("snapshot.create", {{"name", "b"}}));
+  EXPECT_EQ(about("snapshot.diff", {{"from", "a"}, {"to", "b"}})->size(), 2u);
+  EXPECT_EQ(about("snapshot.diff", {{"from", "b"}, {"to", "a"}})->size(), 2u);
+  EXPECT_EQ(*about("snapshot.diff", {{"from", "b"}}), json::array());
+
+  const json request{{"verb", "snapshot.diff"}, {"id", "p"}, {"from", "a"}, {"stream", true}};
+  EXPECT_EQ(ask(request).error().code, EINVAL) << "to somebody who takes no items";
+  std::vector<json> items;
+  bool more = true;
+  const AdminProgress streaming([](double, const std::string&) { return true; },
+                                [&](const json& item) {
+                                  items.push_back(item);
+                                  return more;
+                                });
+  const auto streamed = service_->handle(request, kAdmin, streaming);
+  ASSERT_TRUE(streamed) << streamed.error().describe();
+  EXPECT_EQ((*streamed)["count"], 2);
+  EXPECT_THAT(items, ::testing::UnorderedElementsAre(modified, renamed));
+  items.clear();
+  more = false;
+  EXPECT_EQ(service_->handle(request, kAdmin, streaming).error().code, ECANCELED);
+  EXPECT_EQ(items.size(), 1u);
+
+  EXPECT_THAT(refusal("snapshot.diff", {{"from", "nobody"}}).message,
+              ::testing::AllOf(HasSubstr("p: "), HasSubstr("\"nobody\"")));
+  EXPECT_EQ(refusal("snapshot.diff", {{"from", "a"}, {"to", "nobody"}}).code, ENOENT);
+  EXPECT_EQ(refusal("snapshot.diff", {}).code, EINVAL);
+  EXPECT_TRUE(about("snapshot.diff", {{"from", "a"}}, kOwner));
+  EXPECT_EQ(refusal("snapshot.diff", {{"from", "a"}}, kStranger).code, EPERM);
+}
+
 TEST_F(AdminSnapshotsTest, OwnersAskAndAdministratorsOrder) {
   ASSERT_TRUE(about("snapshot.create", {{"name", "a"}}));
   put("f", "one");

@@ -285,6 +285,45 @@ TEST_F(SnapshotTest, OnePageOfALargeFileIsAllThatASnapshotKeeps) {
   EXPECT_EQ(two->freed_if_deleted_bytes, 0u);
 }
 
+// The store closes while history is being removed, again and again: what was done is complete in
+// itself, and the rest goes on.
+TEST_F(SnapshotTest, DeletionStopsWithTheStoreAndGoesOnAtTheNextOpening) {
+  constexpr int kFiles = 600, kSnapshots = 12;
+  std::vector<Ino> inos;
+  for (int i = 0; i < kFiles; ++i) inos.push_back(file("f" + std::to_string(i)));
+  std::map<std::uint64_t, std::string> texts;
+  for (int s = 0; s < kSnapshots; ++s) {
+    for (const auto ino : inos) write(ino, below(8) * 1000, noise(200));
+    ingest();
+    const auto made = create();
+    if (s % 3 == 0) texts[made.number] = text_of(made.number);
+  }
+  for (const auto ino : inos) write(ino, 0, noise(200));
+  ingest();
+  const auto listed = snapshots_->list();
+  ASSERT_TRUE(listed);
+  for (const auto& s : *listed) {
+    if (texts.contains(s.number)) continue;
+    options_.background = true;  // history is removed while the store closes
+    reopen();
+    ASSERT_TRUE(snapshots_->remove(s.name));
+    options_.background = false;
+    reopen();
+    expect_sound();
+    if (HasFailure()) return;
+  }
+  for (const auto& [number, text] : texts) EXPECT_EQ(text_of(number), text) << number;
+  const auto before = store_->show("p")->usage.history_bytes;
+  ASSERT_TRUE(store_->collect_garbage());
+  EXPECT_LE(store_->show("p")->usage.history_bytes, before);
+  for (const auto& [number, text] : texts) {
+    EXPECT_EQ(text_of(number), text) << number;
+    ASSERT_TRUE(snapshots_->remove(snapshots_->by_number(number)->name));
+  }
+  ASSERT_TRUE(store_->collect_garbage());
+  EXPECT_EQ(store_->show("p")->usage.history_bytes, 0u);
+}
+
 // Snapshots made and deleted in random order, with crashes in between and history removed at any
 // time: those that are left read as the head did, what a deletion frees is what was said before,
 // and the counters agree with the records.

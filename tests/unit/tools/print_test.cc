@@ -38,6 +38,13 @@ TEST(Print, OneProjectWithItsLimits) {
   EXPECT_NE(text.find("3, no limit"), std::string::npos) << text;
 }
 
+TEST(Print, WhySnapshotsAreSkipped) {
+  auto p = project("a", 10u << 20, nullptr);
+  EXPECT_EQ(print_project(p).find("skipped"), std::string::npos);
+  p["snapshots_skipped"] = "history is full";
+  EXPECT_NE(print_project(p).find("automatic snapshots: history is full"), std::string::npos);
+}
+
 TEST(Print, SnapshotsWithWhatTheyCost) {
   EXPECT_NE(print_snapshots(json::array()).find("mkdir .snapshots/NAME"), std::string::npos);
   const auto text = print_snapshots(json::array({{{"name", "before"},
