@@ -13,6 +13,7 @@
 #include "host/admin_service.h"
 #include "host/admin_socket.h"
 #include "host/descriptor.h"
+#include "host/lifecycle.h"
 #include "host/mounts.h"
 #include "projfs/log.h"
 
@@ -88,6 +89,7 @@ Status run_daemon(const Config& config) {
   // mend.
   const std::string mount_table = config.store + "/mounts.json";
   PROJFS_TRY(load_mount_table(mount_table));
+  ::sd_notify(0, "STATUS=opening the store, replaying its stage");
   auto opened = Store::open(config.store, config.engine);
   if (!opened) return tl::unexpected(explained(std::move(opened).error(), config.store));
   const auto store = *std::move(opened);
@@ -100,13 +102,15 @@ Status run_daemon(const Config& config) {
   Mounts mounts(*store, mounter, config.projects_root, mount_table);
   SnapshotService snapshots(*store, config.snapshots);
   mounts.compose_with([&](const std::string& id) { return snapshots.tree(id); });
-  AdminService service(*store, mounts, mounter, snapshots);
+  Lifecycle lifecycle(*store, mounts, snapshots, config.store + "/lifecycle");
+  AdminService service({*store, mounts, mounter, snapshots, lifecycle});
   snapshots.describe_with([&](const std::string& id) { return service.status_text(id); });
 
   auto socket = AdminSocket::listen(config.socket, config.admin_group, service);
   Status outcome;
   if (socket) {
-    outcome = mounts.restore();
+    ::sd_notify(0, "STATUS=mounting the projects");
+    outcome = lifecycle.restore();
   } else {
     outcome = tl::unexpected(socket.error());
   }
@@ -114,7 +118,7 @@ Status run_daemon(const Config& config) {
     snapshots.start();
     (*socket)->serve();
     log::info("serving the store {} at {}", config.store, config.socket);
-    ::sd_notify(0, "READY=1");
+    ::sd_notify(0, "READY=1\nSTATUS=serving");
     wait_for_end(signals.get());
     ::sd_notify(0, "STOPPING=1");
   }

@@ -25,8 +25,13 @@ std::string aligned(const Lines& lines) {
   return out;
 }
 
-std::string size(const json& value) { return format_size(value.get<std::uint64_t>()); }
-std::string number(const json& value) { return std::to_string(value.get<std::uint64_t>()); }
+// What is not known of a damaged project is null.
+std::string size(const json& value) {
+  return value.is_null() ? "?" : format_size(value.get<std::uint64_t>());
+}
+std::string number(const json& value) {
+  return value.is_null() ? "?" : std::to_string(value.get<std::uint64_t>());
+}
 
 std::string of(const std::string& used, const json& limit, bool bytes) {
   if (limit.is_null()) return used + ", no limit";
@@ -56,6 +61,11 @@ std::string print_project(const json& p) {
   lines.emplace_back("id", p["id"]);
   lines.emplace_back("state", p["state"]);
   lines.emplace_back("mountpoint", or_dash(p["mountpoint"]));
+  const auto problems = p.value("problems", json::array());
+  for (const auto& problem : problems)
+    lines.emplace_back("PROBLEM", problem["field"].get<std::string>() + ": " +
+                                      problem["problem"].get<std::string>());
+  if (p["role"].is_null()) return aligned(lines);
   lines.emplace_back("role",
                      p["role"].get<std::string>() + ", generation " + number(p["generation"]));
   const auto created = parse_rfc3339(p["created_at"].get<std::string>());

@@ -16,6 +16,7 @@ std::string print_store_status(const nlohmann::json& status);
 std::string print_check(const nlohmann::json& report);
 std::string print_copy(const nlohmann::json& outcome);
 std::string print_stats(const nlohmann::json& stats);
+std::string print_state(const nlohmann::json& state);
 std::string print_snapshots(const nlohmann::json& snapshots);
 std::string print_versions(const nlohmann::json& versions);
 std::string print_change(const nlohmann::json& change);  // one line of a diff

@@ -7,6 +7,7 @@
 
 #include "host/config.h"
 #include "host/text.h"
+#include "operation_commands.h"
 #include "print.h"
 #include "snapshot_commands.h"
 #include "verbs.h"
@@ -33,9 +34,8 @@ class Commands {
     add_copies();
     snapshots_.emplace(app_, call_,
                        [this](CLI::App* verb, Action action) { on(verb, std::move(action)); });
-    on(app_.add_subcommand("stats", "What the daemon has done, its memory, its mounts"), [this] {
-      return ask(call_, {{"verb", "stats"}}, print_stats);
-    });
+    operations_.emplace(app_, call_,
+                        [this](CLI::App* verb, Action action) { on(verb, std::move(action)); });
   }
 
   int run(int argc, char** argv) {
@@ -235,6 +235,7 @@ class Commands {
 
   CLI::App app_;
   std::optional<SnapshotCommands> snapshots_;
+  std::optional<OperationCommands> operations_;
   Call call_;
   Action action_;
   std::string id_, bytes_, inodes_, history_, owner_, directory_;

@@ -69,6 +69,8 @@ struct ProjectInfo {
   Quota quota;
   Usage usage;
   std::uint64_t staged_bytes = 0;
+  // A sentence if the project's record is damaged: then nothing is known but its number and id.
+  std::string problem;
 };
 
 struct StoreStatus {
@@ -133,7 +135,8 @@ class Store {
   virtual Result<ProjectInfo> create(const ProjectSpec& spec) = 0;  // EEXIST if taken
   // The id is free at once; space comes back in the background. EBUSY while a volume is in use.
   virtual Status destroy(std::string_view id) = 0;
-  virtual Result<std::vector<ProjectInfo>> list() = 0;  // sorted by id
+  // Sorted by id. A damaged project is listed with its problem, and shown likewise.
+  virtual Result<std::vector<ProjectInfo>> list() = 0;
   virtual Result<ProjectInfo> show(std::string_view id) = 0;
   virtual Status set_quota(std::string_view id, const Quota& quota) = 0;  // takes effect at once
   // The volume of a project; one object as long as anybody holds it.
@@ -143,6 +146,8 @@ class Store {
   virtual Result<std::shared_ptr<Snapshots>> snapshots(std::string_view id) = 0;
 
   // --- the whole ---
+  // ESTALE: what is at the store's path now is not the store that was opened.
+  virtual Status verify_identity() { return {}; }
   virtual Result<StoreStatus> status() = 0;
   [[nodiscard]] virtual StoreStats stats() const = 0;
   // Ingests everything staged, now. Called by tests, `store gc` and export of figures.

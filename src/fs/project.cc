@@ -25,7 +25,8 @@ Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo num
   if (!data) return fail(ENOENT, "no project has the number " + std::to_string(number));
   auto record = meta::ProjectRecord::decode(*data);
   if (!record) {
-    return fail(EIO, "the record of project number " + std::to_string(number) + " does not decode");
+    return fail(EBADMSG,
+                "the record of project number " + std::to_string(number) + " does not decode");
   }
   self->record_ = std::move(*record);
   PROJFS_TRY(self->abandon_unfinished_snapshot(db));
@@ -35,7 +36,7 @@ Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo num
   PROJFS_ASSIGN(const auto counters, db.get(Family::kCounters, meta::usage_key(number)));
   if (counters) {
     const auto values = decode_counters(*counters);
-    if (!values) return fail(EIO, "the counters of project " + self->id() + " do not decode");
+    if (!values) return fail(EBADMSG, "the counters of project " + self->id() + " do not decode");
     self->used_bytes_ = static_cast<std::uint64_t>((*values)[meta::kUsedBytes]);
     self->used_inodes_ = static_cast<std::uint64_t>((*values)[meta::kUsedInodes]);
     self->history_bytes_ = (*values)[meta::kHistoryBytes];

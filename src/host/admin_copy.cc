@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The verbs that copy trees into and out of a project.
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <filesystem>
 
 #include "host/admin_arguments.h"
 #include "host/admin_service.h"
-#include "host/descriptor.h"
+#include "host/mapped_pages.h"
 #include "host/text.h"
 #include "projfs/log.h"
 
@@ -35,15 +33,6 @@ json to_json(const CopyOutcome& outcome, std::int64_t started_ns) {
           {"failed", outcome.failed},
           {"problems", outcome.problems},
           {"seconds", static_cast<double>(now_ns() - started_ns) / 1e9}};
-}
-
-// Pages that a program mapped and changed are not in the volume yet. Not from inside a request of
-// the mount, so the kernel may ask us to write them meanwhile.
-void flush_mapped_pages(const std::string& mountpoint) {
-  const Descriptor root(::open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!root || ::syncfs(root.get()) != 0)
-    log::warn("{}: cannot flush mapped pages: {}", mountpoint,
-              std::generic_category().message(errno));
 }
 
 bool is_below(const std::filesystem::path& path, const std::filesystem::path& ancestor) {

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "host/lifecycle.h"
 #include "host/mounts.h"
 #include "host/snapshot_service.h"
 #include "host/tree_copy.h"
@@ -51,7 +52,15 @@ class AdminProgress {
 
 class AdminService {
  public:
-  AdminService(Store& store, Mounts& mounts, Mounter& mounter, SnapshotService& snapshots);
+  // What the verbs work on; all of it must outlive the service.
+  struct Parts {
+    Store& store;
+    Mounts& mounts;
+    Mounter& mounter;
+    SnapshotService& snapshots;
+    Lifecycle& lifecycle;
+  };
+  explicit AdminService(const Parts& parts);
 
   // The object under "ok", or the error.
   Result<nlohmann::json> handle(const nlohmann::json& request, const AdminPeer& peer,
@@ -67,19 +76,31 @@ class AdminService {
   struct Entry;
   static const Entry* find(std::string_view verb);
 
+  // admin_store.cc
   Result<nlohmann::json> store_status(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> store_check(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> store_gc(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> stats(Arguments&, const AdminPeer&, const AdminProgress&);
+  // admin_projects.cc
   Result<nlohmann::json> create(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> destroy(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> list(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> show(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> quota(Arguments&, const AdminPeer&, const AdminProgress&);
+  // admin_lifecycle.cc
+  Result<nlohmann::json> start(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> stop(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> state(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> save(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> mount(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> umount(Arguments&, const AdminPeer&, const AdminProgress&);
-  Result<nlohmann::json> quota(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> started(const std::string& id, const AdminPeer& peer,
+                                 const Lifecycle::Start& how, const AdminProgress& progress);
+  Result<nlohmann::json> stopped(const std::string& id, const AdminPeer& peer,
+                                 const Lifecycle::Stop& how, const AdminProgress& progress);
+  // admin_copy.cc
   Result<nlohmann::json> import_tree(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> export_tree(Arguments&, const AdminPeer&, const AdminProgress&);
-  Result<nlohmann::json> stats(Arguments&, const AdminPeer&, const AdminProgress&);
   // admin_snapshots.cc
   Result<nlohmann::json> snapshot_create(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> snapshot_list(Arguments&, const AdminPeer&, const AdminProgress&);
@@ -103,6 +124,7 @@ class AdminService {
   Mounts& mounts_;
   Mounter& mounter_;
   SnapshotService& snapshots_;
+  Lifecycle& lifecycle_;
   const std::int64_t started_ns_;
 };
 

@@ -36,6 +36,7 @@ class LocalStore final : public Store {
   Result<std::shared_ptr<Volume>> volume(std::string_view id) override;
   Result<std::shared_ptr<Snapshots>> snapshots(std::string_view id) override;
 
+  Status verify_identity() override;
   Result<StoreStatus> status() override;
   [[nodiscard]] StoreStats stats() const override;
   Status ingest_all() override { return ingester_->ingest_all(); }
@@ -56,8 +57,11 @@ class LocalStore final : public Store {
 
   Status recover(const std::vector<Staged>& staged);
   Result<bool> still_needed(const StageRecord& record, StageSeq seq);
+  bool readable(meta::ProjectNo number);
   Result<ProjectPtr> find(std::string_view id);
   Result<ProjectPtr> load(meta::ProjectNo number);  // REQUIRES: table_mutex_
+  [[nodiscard]] static ProjectInfo damaged(meta::ProjectNo number, std::string_view id,
+                                           const Error& error);
   [[nodiscard]] ProjectInfo info(const fs::Project& project) const;
 
   void maintain();

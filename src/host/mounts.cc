@@ -40,7 +40,7 @@ Mounts::Mounts(Store& store, Mounter& mounter, std::string projects_root, std::s
   mounter_.on_unmounted([this](const std::string& id) { ended(id); });
 }
 
-Status Mounts::restore() {
+Status Mounts::restore(const Around& around) {
   PROJFS_ASSIGN(MountTable remembered, load_mount_table(table_path_));
   {
     const std::lock_guard lock(mutex_);
@@ -49,7 +49,10 @@ Status Mounts::restore() {
   std::size_t mounted = 0;
   bool dropped = false;
   for (const auto& [id, mount] : remembered) {
-    const auto done = mount_now(id, mount.mountpoint, mount.options);
+    const auto now = [&, &known = id, &where = mount] {
+      return mount_now(known, where.mountpoint, where.options);
+    };
+    const auto done = around ? around(id, now) : now();
     if (done) {
       ++mounted;
       continue;
@@ -175,14 +178,17 @@ void Mounts::keep_remembering() {
 }
 
 void Mounts::ended(const std::string& id) {
-  const std::lock_guard lock(mutex_);
-  if (keep_ || busy_.contains(id)) return;
-  // It may have been mounted again before this call came.
-  if (mounter_.mountpoint(id)) return;
-  if (table_.erase(id) == 0) return;
-  log::info("{}: unmounted", id);
-  if (auto saved = save_mount_table(table_path_, table_); !saved)
-    log::error("{}: {}", id, saved.error().describe());
+  {
+    const std::lock_guard lock(mutex_);
+    if (keep_ || busy_.contains(id)) return;
+    // It may have been mounted again before this call came.
+    if (mounter_.mountpoint(id)) return;
+    if (table_.erase(id) == 0) return;
+    log::info("{}: unmounted", id);
+    if (auto saved = save_mount_table(table_path_, table_); !saved)
+      log::error("{}: {}", id, saved.error().describe());
+  }
+  if (on_ended_) on_ended_(id);
 }
 
 }  // namespace projfs

@@ -30,9 +30,16 @@ class Mounts {
   Mounts(const Mounts&) = delete;
   Mounts& operator=(const Mounts&) = delete;
 
+  // Called from another thread after a mount ended without anybody's calling unmount(): somebody
+  // unmounted it from outside. Before anything is mounted.
+  using Ended = std::function<void(const std::string& id)>;
+  void on_ended(Ended ended) { on_ended_ = std::move(ended); }
+
   // Mounts what the table remembers, detaching mount points that a killed daemon left behind. What
   // cannot be mounted is logged and stays remembered, unless its project is gone. Once, at start.
-  Status restore();
+  // `around` does what else is due for each, and calls `mount` or says why not.
+  using Around = std::function<Status(const std::string& id, const std::function<Status()>& mount)>;
+  Status restore(const Around& around = {});
 
   // At `mountpoint` (absolute), or at projects_root/id, which is created if needed. EBUSY if
   // mounted. On error nothing is mounted and what was created for it is removed.
@@ -58,6 +65,7 @@ class Mounts {
   const std::string projects_root_;
   const std::string table_path_;
   Compose compose_;
+  Ended on_ended_;
 
   mutable std::mutex mutex_;  // guards what follows; never held while the mounter works
   MountTable table_;

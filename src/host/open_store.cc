@@ -134,7 +134,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
           env, directory + "/stage", stage_options(options), (boot << kBootShift) + 1,
           [&](const StageRecord& record, StageSeq seq, const StageRef& ref) -> Result<bool> {
             PROJFS_ASSIGN(const bool needed, self->still_needed(record, seq));
-            if (needed) staged.push_back({record, seq, ref});
+            if (needed && self->readable(record.project)) staged.push_back({record, seq, ref});
             return needed;
           }));
   self->engine_.reset(new fs::Engine{*self->db_, *self->chunks_, *self->stage_, *self->inodes_,
@@ -157,6 +157,11 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
   return self;
 }
 
+bool LocalStore::readable(meta::ProjectNo number) {
+  const std::lock_guard lock(table_mutex_);
+  return load(number).has_value();
+}
+
 // Whether the index does not hold yet what the record says. Records of inodes that do not exist are
 // void: their creation never became durable, or they are gone.
 Result<bool> LocalStore::still_needed(const StageRecord& record, StageSeq seq) {
@@ -164,7 +169,11 @@ Result<bool> LocalStore::still_needed(const StageRecord& record, StageSeq seq) {
   const auto project = load(record.project);
   if (!project) {
     if (project.error().code == ENOENT) return false;
-    return tl::unexpected<Error>(project.error());
+    if (project.error().code != EBADMSG) return tl::unexpected<Error>(project.error());
+    // A damaged project keeps the others from nothing. What is staged of it is kept, unread.
+    log::error("{}: what is staged of a damaged project cannot be replayed: {}", directory_,
+               project.error().describe());
+    return true;
   }
   const auto inode = inodes_->get(*project, record.inode);
   if (!inode) {

@@ -114,11 +114,15 @@ Result<ProjectInfo> LocalStore::create(const ProjectSpec& spec) {
 }
 
 Status LocalStore::destroy(std::string_view id) {
-  PROJFS_ASSIGN(const auto project, find(id));
-  const auto number = project->number();
+  PROJFS_TRY(check_id(id));
+  meta::ProjectNo number = 0;
   {
     const auto paused = reclaimer_ ? reclaimer_->pause() : std::unique_lock<std::mutex>();
     const std::lock_guard lock(table_mutex_);
+    // Not by its record: a damaged project can be destroyed too.
+    PROJFS_ASSIGN(const auto value, db_->get(kTable, meta::project_id_key(id)));
+    if (!value) return fail(ENOENT, "there is no project " + std::string(id));
+    number = Reader(*value).be64();
     if (!volumes_[number].expired()) {
       return fail(EBUSY, "project " + std::string(id) + " is in use: unmount it first");
     }
@@ -133,7 +137,7 @@ Status LocalStore::destroy(std::string_view id) {
     projects_.erase(number);
     volumes_.erase(number);
     snapshots_.erase(number);
-    if (remover_project_ == project) {
+    if (remover_project_ && remover_project_->number() == number) {
       remover_.reset();
       remover_project_.reset();
     }
@@ -159,8 +163,11 @@ Result<std::vector<ProjectInfo>> LocalStore::list() {
     const std::lock_guard lock(table_mutex_);
     const auto project = load(number);
     if (!project) {
-      if (project.error().code == ENOENT) continue;  // destroyed meanwhile
-      return tl::unexpected<Error>(project.error());
+      const auto key = it->key().ToStringView();
+      const auto still = db_->get(kTable, key);
+      if (still && !*still) continue;  // destroyed meanwhile
+      out.push_back(damaged(number, key.substr(begin.size()), project.error()));
+      continue;
     }
     out.push_back(info(**project));
   }
@@ -168,9 +175,23 @@ Result<std::vector<ProjectInfo>> LocalStore::list() {
   return out;
 }
 
+ProjectInfo LocalStore::damaged(meta::ProjectNo number, std::string_view id, const Error& error) {
+  ProjectInfo out;
+  out.number = number;
+  out.id = id;
+  out.problem = error.describe();
+  return out;
+}
+
 Result<ProjectInfo> LocalStore::show(std::string_view id) {
-  PROJFS_ASSIGN(const auto project, find(id));
-  return info(*project);
+  PROJFS_TRY(check_id(id));
+  const std::lock_guard lock(table_mutex_);
+  PROJFS_ASSIGN(const auto value, db_->get(kTable, meta::project_id_key(id)));
+  if (!value) return fail(ENOENT, "there is no project " + std::string(id));
+  const auto number = Reader(*value).be64();
+  const auto project = load(number);
+  if (!project) return damaged(number, id, project.error());
+  return info(**project);
 }
 
 Status LocalStore::set_quota(std::string_view id, const Quota& quota) {

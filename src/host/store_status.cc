@@ -3,6 +3,16 @@
 
 namespace projfs::host {
 
+Status LocalStore::verify_identity() {
+  Env& env = options_.env != nullptr ? *options_.env : Env::posix();
+  const auto now = read_identity(env, directory_);
+  if (now && now->uuid == identity_.uuid) return {};
+  return fail(ESTALE, "what is at " + directory_ + " is not the store " + identity_.uuid +
+                          " any more that this daemon has open (" +
+                          (now ? "it is the store " + now->uuid : now.error().describe()) +
+                          "); mount its disk there again, or restart projfsd");
+}
+
 Result<StoreStatus> LocalStore::status() {
   StoreStatus out;
   out.uuid = identity_.uuid;

@@ -37,7 +37,8 @@ class AdminServiceTest : public ::testing::Test {
   testing::FakeMounter mounter_;
   Mounts mounts_{store_, mounter_, root_, dir_.path() + "/mounts.json"};
   SnapshotService snapshots_{store_, {}};
-  AdminService service_{store_, mounts_, mounter_, snapshots_};
+  Lifecycle lifecycle_{store_, mounts_, snapshots_, dir_.path() + "/lifecycle"};
+  AdminService service_{{store_, mounts_, mounter_, snapshots_, lifecycle_}};
 };
 
 TEST_F(AdminServiceTest, CreateMountsAndAnswersWithTheProject) {

@@ -42,7 +42,8 @@ class AdminSocketTest : public ::testing::Test {
   testing::FakeMounter mounter_;
   Mounts mounts_{store_, mounter_, dir_.path() + "/projects", dir_.path() + "/mounts.json"};
   SnapshotService snapshots_{store_, {}};
-  AdminService service_{store_, mounts_, mounter_, snapshots_};
+  Lifecycle lifecycle_{store_, mounts_, snapshots_, dir_.path() + "/lifecycle"};
+  AdminService service_{{store_, mounts_, mounter_, snapshots_, lifecycle_}};
   std::unique_ptr<AdminSocket> socket_;
 };
 
