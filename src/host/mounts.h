@@ -30,8 +30,9 @@ class Mounts {
   Mounts(const Mounts&) = delete;
   Mounts& operator=(const Mounts&) = delete;
 
-  // Mounts what the table remembers, detaching mount points that a killed daemon left behind. What
-  // cannot be mounted is logged and stays remembered, unless its project is gone. Once, at start.
+  // Goes on serving what outlived an earlier daemon, and mounts the rest of what the table
+  // remembers, detaching mount points that a killed daemon left behind. What cannot be mounted is
+  // logged and stays remembered, unless its project is gone. Once, at start.
   Status restore();
 
   // At `mountpoint` (absolute), or at projects_root/id, which is created if needed. EBUSY if
@@ -52,6 +53,9 @@ class Mounts {
   Status mount_now(const std::string& id, const std::string& mountpoint,
                    const MountOptions& options);
   void ended(const std::string& id);
+  [[nodiscard]] Result<std::shared_ptr<Volume>> volume(const std::string& id) const;
+  // The ids of the mounts that are served again; those the table lacks come into it.
+  std::set<std::string, std::less<>> adopt_outlived(bool& changed);
 
   Store& store_;
   Mounter& mounter_;
