@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fuse/operations.h"
+#include "fuse/resent.h"
 #include "projfs/log.h"
 
 namespace projfs::fuse {
@@ -24,8 +25,13 @@ std::uint32_t total_length(std::span<const iovec> parts) {
 
 }  // namespace
 
-Channel::Channel(int fd, std::string id, std::shared_ptr<Volume> volume, double cache_timeout_s)
-    : fd_(fd), id_(std::move(id)), volume_(std::move(volume)), cache_timeout_s_(cache_timeout_s) {}
+Channel::Channel(int fd, std::string id, std::shared_ptr<Volume> volume, double cache_timeout_s,
+                 std::uint64_t connection)
+    : fd_(fd),
+      id_(std::move(id)),
+      volume_(std::move(volume)),
+      cache_timeout_s_(cache_timeout_s),
+      connection_(connection) {}
 
 Channel::~Channel() { ::close(fd_); }
 
@@ -47,6 +53,19 @@ Status Channel::greet(Sessions& sessions) {
   session_ = std::move(*session);
   init_request_ = as_view(init.raw());
   reply(init, as_bytes(session_->init_reply()));
+  return {};
+}
+
+Status Channel::resume(Sessions& sessions, const KeptMount& kept) {
+  PROJFS_ASSIGN(session_, sessions.for_kept(Request(as_bytes(kept.init)), kept.granted));
+  init_request_ = kept.init;
+  return {};
+}
+
+Status Channel::ask_again() {
+  fuse_out_header header{.len = 0, .error = kNotifyResend, .unique = 0};
+  const iovec parts[] = {{&header, sizeof header}};
+  if (const int error = send(parts)) return fail_errno("asking for unanswered requests", error);
   return {};
 }
 
@@ -99,7 +118,20 @@ void Channel::process(const Request& request, const Buffers& buffers) {
     return;
   }
   const InRequest inside(Context{.channel = this, .request = request, .scratch = buffers.reply()});
-  if (!raw_operation(*this, request)) session_->process(request);
+  carry_out(request, buffers);
+}
+
+void Channel::carry_out(const Request& request, const Buffers& buffers) {
+  const auto now = [&] {
+    if (!raw_operation(*this, request)) session_->process(request);
+  };
+  if (connection_ == 0 || !happens_once(request.opcode())) return now();
+  const RequestId id{connection_, request.header().unique & ~kResent};
+  if (is_resent(request) && answered_) {
+    if (const auto done = answered_(id)) return answer_again(*this, request, *done);
+  }
+  const CarryingOut recorded({id, buffers.slot()});
+  now();
 }
 
 int Channel::send(std::span<const iovec> parts) {

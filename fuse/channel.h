@@ -11,13 +11,17 @@
 #include <sys/uio.h>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "fuse/context.h"
+#include "fuse/kept_mount.h"
 #include "fuse/request.h"
 #include "fuse/session.h"
+#include "projfs/request_id.h"
 #include "projfs/volume.h"
 
 namespace projfs::fuse {
@@ -26,16 +30,29 @@ struct Traffic {  // counters, read without order
   std::atomic<std::uint64_t> requests = 0, bytes_read = 0, bytes_written = 0, errors = 0;
 };
 
+// The result of a request (see Store::answered), if it was carried out before.
+using Answered = std::function<std::optional<std::uint64_t>(const RequestId&)>;
+
 class Channel : public Volume::KernelView {
  public:
-  // Owns `fd`: non-blocking, one message a read and one a write.
-  Channel(int fd, std::string id, std::shared_ptr<Volume> volume, double cache_timeout_s);
+  // Owns `fd`: non-blocking, one message a read and one a write. `connection`: known by this number
+  // to whoever serves it later, 0 if nobody will.
+  Channel(int fd, std::string id, std::shared_ptr<Volume> volume, double cache_timeout_s,
+          std::uint64_t connection = 0);
+  // How to find out what an earlier process did for a request that must not be carried out twice.
+  // Before the first request.
+  void look_up_answers(const Answered& answered) { answered_ = answered; }
   ~Channel() override;
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   // Reads the kernel's INIT request and answers it.
   Status greet(Sessions& sessions);
+  // Instead of greet(), for a connection that another process began. EPROTO: we would not have
+  // agreed to the same.
+  Status resume(Sessions& sessions, const KeptMount& kept);
+  // Makes the kernel send again all requests that it has no answer to, before any others.
+  Status ask_again();
 
   enum class Received { kRequest, kNothing, kEnded };
   // Reads one request to `buffer`. kEnded: the kernel has gone, for good.
@@ -61,6 +78,7 @@ class Channel : public Volume::KernelView {
   void forget_inode(Ino ino);
 
   [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] std::uint64_t connection() const { return connection_; }
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] Volume& volume() const { return *volume_; }
   [[nodiscard]] double cache_timeout_s() const { return cache_timeout_s_; }
@@ -69,10 +87,14 @@ class Channel : public Volume::KernelView {
   [[nodiscard]] Traffic& traffic() { return traffic_; }
 
  private:
+  void carry_out(const Request& request, const Buffers& buffers);
+
   const int fd_;
   const std::string id_;
   const std::shared_ptr<Volume> volume_;
   const double cache_timeout_s_;
+  const std::uint64_t connection_;
+  Answered answered_;
   std::string init_request_;          // as read
   std::shared_ptr<Session> session_;  // set by greet()
   Traffic traffic_;

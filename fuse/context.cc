@@ -5,7 +5,7 @@
 
 namespace projfs::fuse {
 
-Buffers::Buffers() {
+Buffers::Buffers(std::uint32_t slot) : slot_(slot) {
   void* memory = ::mmap(nullptr, kRequest + kMaxTransfer, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
@@ -13,6 +13,8 @@ Buffers::Buffers() {
 }
 
 Buffers::~Buffers() { ::munmap(base_, kRequest + kMaxTransfer); }
+
+void Buffers::populate() const { ::madvise(base_, kRequest, MADV_POPULATE_WRITE); }
 
 Context& context() {
   static thread_local Context current;

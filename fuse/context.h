@@ -18,22 +18,28 @@ class Channel;
 inline constexpr std::size_t kMaxTransfer = 1 << 20;  // bytes of one READ or WRITE
 
 // The buffers of one worker. Anonymous memory that costs nothing until touched; buffers belong to
-// threads, never to mounts, so an idle mount has none.
+// threads, never to mounts, so an idle mount has none. `slot`: the thread's number, see
+// projfs/request_id.h.
 class Buffers {
  public:
-  Buffers();
+  explicit Buffers(std::uint32_t slot);
   ~Buffers();
   Buffers(const Buffers&) = delete;
   Buffers& operator=(const Buffers&) = delete;
 
   // Where a request is read to: a full WRITE and a page of headers (the kernel demands that room).
   [[nodiscard]] MutableBytes request() const { return {base_, kRequest}; }
+  // Takes the memory for requests now: the kernel gives up a request, and lets its caller have EIO,
+  // if the process is killed while it copies to a page that is not there yet.
+  void populate() const;
+  [[nodiscard]] std::uint32_t slot() const { return slot_; }
   // Where the payload of a reply is made.
   [[nodiscard]] MutableBytes reply() const { return {base_ + kRequest, kMaxTransfer}; }
 
  private:
   static constexpr std::size_t kRequest = kMaxTransfer + 4096;
   std::uint8_t* base_ = nullptr;
+  const std::uint32_t slot_;
 };
 
 struct Context {

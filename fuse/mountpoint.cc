@@ -23,12 +23,6 @@ Result<struct statx> look_at(const std::string& path) {
   return out;
 }
 
-// Which file system a path is on, without asking that file system.
-Result<Device> device_of(const std::string& path) {
-  PROJFS_ASSIGN(const struct statx found, look_at(path));
-  return makedev(found.stx_dev_major, found.stx_dev_minor);
-}
-
 bool is_empty(DIR* dir) {
   while (const dirent* found = ::readdir(dir))
     if (std::strcmp(found->d_name, ".") != 0 && std::strcmp(found->d_name, "..") != 0) return false;
@@ -36,6 +30,11 @@ bool is_empty(DIR* dir) {
 }
 
 }  // namespace
+
+Result<Device> device_of(const std::string& path) {
+  PROJFS_ASSIGN(const struct statx found, look_at(path));
+  return makedev(found.stx_dev_major, found.stx_dev_minor);
+}
 
 Status check_mountpoint(const std::string& path) {
   if (path.empty() || path.front() != '/')
@@ -83,6 +82,18 @@ void raise_readahead(Device device) {
   const std::string value = std::to_string(kReadaheadKib);
   [[maybe_unused]] const auto n = ::write(fd, value.data(), value.size());
   ::close(fd);
+}
+
+void abort_fuse(const std::string& path, Device device) {
+  const std::string control =
+      "/sys/fs/fuse/connections/" + std::to_string(minor(device)) + "/abort";
+  if (const int fd = ::open(control.c_str(), O_WRONLY | O_CLOEXEC); fd >= 0) {
+    [[maybe_unused]] const auto n = ::write(fd, "1", 1);
+    ::close(fd);
+  }
+  const auto there = device_of(path);
+  if (there && *there == device)  // MNT_FORCE ends the connection too, where there is no fusectl
+    ::umount2(path.c_str(), UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH);
 }
 
 Status unmount_fuse(const std::string& path, Device device, bool detach) {

@@ -31,6 +31,13 @@ Result<Mounted> mount_fuse(const std::string& source, const std::string& path, M
 // Raises the readahead to 1 MiB where the system allows it.
 void raise_readahead(Device device);
 
+// Which file system is mounted at `path`, without asking that file system.
+Result<Device> device_of(const std::string& path);
+
+// Ends the connection of a mount, so that everything in it fails with ENOTCONN, and takes its name
+// away if that is still `path`.
+void abort_fuse(const std::string& path, Device device);
+
 // EBUSY: in use, and not `detach`. EINVAL: another file system is mounted there (now).
 Status unmount_fuse(const std::string& path, Device device, bool detach);
 

@@ -5,83 +5,23 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
-#include "fuse/answer.h"
 #include "fuse/operations.h"
+#include "fuse/raw_answer.h"
 #include "fuse/set_id.h"
 
 namespace projfs::fuse {
 namespace {
 
-template <class T>
-Bytes bytes_of(const T& value) {
-  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
-}
-
-struct Timeout {
-  std::uint64_t seconds;
-  std::uint32_t nanoseconds;
-};
-
-Timeout split(double timeout_s) {
-  const double whole = std::floor(timeout_s);
-  return {static_cast<std::uint64_t>(whole), static_cast<std::uint32_t>((timeout_s - whole) * 1e9)};
-}
-
-// Runs `body`, which returns a Result of the reply's payload or a Status.
-template <class Body>
-void answer_raw(Channel& channel, const Request& request, Body&& body) {
-  const auto result = guarded(std::forward<Body>(body));
-  if (!result) {
-    channel.reply_error(request, report(result.error()));
-  } else if constexpr (std::is_same_v<std::remove_cvref_t<decltype(result)>, Status>) {
-    channel.reply(request, {});
-  } else {
-    channel.reply(request, bytes_of(*result));
-  }
-}
-
-fuse_attr to_wire(const Attr& attr) {
-  fuse_attr out{};
-  out.ino = attr.ino;
-  out.size = attr.size;
-  out.blocks = attr.allocated / 512;
-  out.atime = static_cast<std::uint64_t>(attr.atime.tv_sec);
-  out.mtime = static_cast<std::uint64_t>(attr.mtime.tv_sec);
-  out.ctime = static_cast<std::uint64_t>(attr.ctime.tv_sec);
-  out.atimensec = static_cast<std::uint32_t>(attr.atime.tv_nsec);
-  out.mtimensec = static_cast<std::uint32_t>(attr.mtime.tv_nsec);
-  out.ctimensec = static_cast<std::uint32_t>(attr.ctime.tv_nsec);
-  out.mode = attr.mode;
-  out.nlink = attr.nlink;
-  out.uid = attr.uid;
-  out.gid = attr.gid;
-  out.rdev = static_cast<std::uint32_t>(attr.rdev);
-  out.blksize = kBlock;
-  return out;
-}
-
 void tmpfile(Channel& channel, const Request& request) {
-  struct Reply {
-    fuse_entry_out entry;
-    fuse_open_out open;
-  };
-  answer_raw(channel, request, [&](Volume& v) -> Result<Reply> {
+  answer_raw(channel, request, [&](Volume& v) -> Result<NewOpenFile> {
     const auto& in = request.argument<fuse_create_in>();
     const auto& who = request.header();
     const Caller caller{
         .uid = who.uid, .gid = who.gid, .umask = in.umask, .privileged = who.uid == 0};
     PROJFS_ASSIGN(const Attr attr, v.tmpfile(who.nodeid, in.mode, caller));
-    const Timeout timeout = split(channel.cache_timeout_s());
-    Reply reply{};
-    reply.entry.nodeid = attr.ino;
-    reply.entry.entry_valid = reply.entry.attr_valid = timeout.seconds;
-    reply.entry.entry_valid_nsec = reply.entry.attr_valid_nsec = timeout.nanoseconds;
-    reply.entry.attr = to_wire(attr);
-    reply.open.open_flags = FOPEN_KEEP_CACHE;
-    return reply;
+    return unnamed_file(attr);
   });
 }
 

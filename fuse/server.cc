@@ -8,6 +8,7 @@
 
 #include "fuse/server_impl.h"
 #include "projfs/log.h"
+#include "projfs/out_of_reach.h"
 
 namespace projfs::fuse {
 namespace {
@@ -28,7 +29,8 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options) {
 Status ServerImpl::start() {
   PROJFS_ASSIGN(workers_, Workers::start({.threads = options_.workers,
                                           .spinners = options_.spinners,
-                                          .spin_us = options_.spin_us},
+                                          .spin_us = options_.spin_us,
+                                          .populate = options_.keeper != nullptr},
                                          [](const std::shared_ptr<Served>&) {}));
   sigset_t all, before;
   ::sigfillset(&all);
@@ -43,7 +45,8 @@ ServerImpl::~ServerImpl() {
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [id, mount] : mounts_)
-      if (mount.device && !mount.detached) left.emplace_back(mount.spec.mountpoint, *mount.device);
+      if (mount.device && !mount.detached && !handing_over_)
+        left.emplace_back(mount.spec.mountpoint, *mount.device);
   }
   for (const auto& [path, device] : left) {
     auto done = unmount_fuse(path, device, false);
@@ -86,15 +89,21 @@ void ServerImpl::release(const std::string& id) {
 
 Status ServerImpl::mount(const MountSpec& spec) {
   PROJFS_ASSIGN(const Mounted mounted, put_in_place(spec));
-  if (auto served = serve(spec, mounted.fd); !served) {
+  const auto connection = options_.keeper != nullptr ? random_connection() : 0;
+  if (auto served = serve(spec, mounted.fd, connection); !served) {
     if (const auto undone = unmount_fuse(spec.mountpoint, mounted.device, true); !undone)
       log::warn("fuse: {}", undone.error().describe());
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !mounts_.contains(spec.id); });
+    wait_until_buried(spec.id);
     return served;
   }
   raise_readahead(mounted.device);  // the answer to INIT lowered it
+  if (connection != 0) keep(spec, mounted, connection);
   return {};
+}
+
+void ServerImpl::wait_until_buried(const std::string& id) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return !mounts_.contains(id); });
 }
 
 // Everything of a mount but the serving.
@@ -117,18 +126,19 @@ Result<Mounted> ServerImpl::put_in_place(const MountSpec& spec) {
   return *mounted;
 }
 
-Status ServerImpl::attach(const MountSpec& spec, int fd) {
+Status ServerImpl::attach(const MountSpec& spec, int fd, std::uint64_t connection) {
   if (auto reserved = reserve(spec); !reserved) {
     ::close(fd);
     return reserved;
   }
-  return serve(spec, fd);
+  return serve(spec, fd, connection);
 }
 
 // From here on the id is released by whoever buries the channel.
-Status ServerImpl::serve(const MountSpec& spec, int fd) {
-  const std::shared_ptr<Served> served(
-      new Served(std::make_unique<Channel>(fd, spec.id, spec.volume, options_.cache_timeout_s)),
+std::shared_ptr<Served> ServerImpl::enter(const MountSpec& spec, int fd, std::uint64_t connection) {
+  std::shared_ptr<Served> served(
+      new Served(std::make_unique<Channel>(fd, spec.id, spec.volume, options_.cache_timeout_s,
+                                           connection)),
       [this](Served* dead) {
         {
           const std::lock_guard lock(mutex_);
@@ -140,6 +150,11 @@ Status ServerImpl::serve(const MountSpec& spec, int fd) {
     const std::lock_guard lock(mutex_);
     mounts_.at(spec.id).served = served;
   }
+  return served;
+}
+
+Status ServerImpl::serve(const MountSpec& spec, int fd, std::uint64_t connection) {
+  const auto served = enter(spec, fd, connection);
   // The view comes first: after the first request an inode may be open.
   spec.volume->set_kernel_view(served->channel.get());
   PROJFS_TRY(served->channel->greet(sessions_));
@@ -238,13 +253,19 @@ void ServerImpl::on_unmounted(std::function<void(const std::string&)> callback) 
 
 void ServerImpl::bury(std::unique_ptr<Served> dead) {
   const std::string id = dead->channel->id();
-  dead->channel->volume().set_kernel_view(nullptr);
-  dead.reset();
+  bool kernel_stays = false;
+  std::uint64_t kept = 0;
   std::function<void(const std::string&)> callback;
   {
     const std::lock_guard lock(mutex_);
-    if (mounts_.at(id).live) callback = callback_;
+    const Mount& mount = mounts_.at(id);
+    kernel_stays = handing_over_;
+    kept = mount.kept;
+    if (mount.live) callback = callback_;
   }
+  dead->channel->volume().set_kernel_view(kernel_stays ? out_of_reach() : nullptr);
+  dead.reset();
+  if (kept != 0 && !kernel_stays && options_.keeper != nullptr) options_.keeper->let_go(kept);
   release(id);
   if (callback) callback(id);
 }

@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fuse/kept_mount.h"
+#include "projfs/request_id.h"
 #include "projfs/result.h"
 #include "projfs/volume.h"
 
@@ -40,6 +42,10 @@ class Server {
     unsigned spinners = 2;                   // of these, how many may poll without sleeping
     unsigned spin_us = 50;                   // how long after the last request they go on polling
     double cache_timeout_s = 86400.0 * 365;  // entries and attributes: projfsd is the only writer
+    Keeper* keeper = nullptr;                // null: mounts end with this process
+    // What the process before did (Store::answered); empty: it did nothing.
+    std::function<std::optional<std::uint64_t>(const RequestId&)> answered;
+    bool resend = true;  // false: as if no kernel could send unanswered requests again (tests)
   };
 
   static Result<std::unique_ptr<Server>> start(const Options& options);
@@ -52,6 +58,19 @@ class Server {
   // EBUSY while files are open in it or somebody's working directory is there, unless `force`
   // (then detached at once, served until the last user leaves). ENOENT: no mount of that id.
   virtual Status unmount(std::string_view id, bool force) = 0;
+  // Goes on serving a mount that another process began, and owns `fd`, also on failure. `answered`:
+  // that process had answered all requests that it read; otherwise the kernel is asked to send
+  // again those it has no answer to, which are carried out before this returns. Returns whether the
+  // mount is where it was (else somebody only has files open in it). On failure nobody will serve
+  // it: ENODEV, it is gone; EOPNOTSUPP, this kernel cannot send requests again; EPROTO.
+  // REQUIRES: called by one thread at a time.
+  virtual Result<bool> adopt(const MountSpec& spec, const KeptMount& kept, int fd,
+                             bool answered) = 0;
+  // Answers what has been read and reads no more; the mounts stay, for another process to adopt.
+  // Nothing may be called after this but the destructor.
+  virtual void hand_over() = 0;
+  // Whether the event loop has got round since the last call, which made it try.
+  virtual bool is_looking() = 0;
   // The mount point of a project, if mounted.
   [[nodiscard]] virtual std::optional<std::string> mountpoint(std::string_view id) const = 0;
   [[nodiscard]] virtual std::vector<MountStats> stats() const = 0;

@@ -12,6 +12,7 @@
 #include "fuse/channel.h"
 #include "fuse/context.h"
 #include "fuse/operations.h"
+#include "fuse/resent.h"
 #include "projfs/log.h"
 
 namespace projfs::fuse {
@@ -38,6 +39,9 @@ constexpr unsigned kWanted =
 // Granted when offered: libfuse 3.14 has no name for the first two and forgets to answer the third.
 constexpr std::uint32_t kWantedRaw =
     FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT | FUSE_PARALLEL_DIROPS;
+
+// Flags of the kernel that ask for no answer.
+constexpr std::uint64_t kHowToRead = FUSE_INIT_EXT | FUSE_MAX_PAGES | kHasResend;
 
 void on_init(void* /*userdata*/, fuse_conn_info* conn) {
   conn->want = kWanted & conn->capable;
@@ -126,6 +130,25 @@ Result<std::shared_ptr<Session>> Session::negotiate(const Request& init) {
   return made;
 }
 
+Result<std::shared_ptr<Session>> Session::resume(const Request& init, std::uint64_t granted) {
+  if (!init.has_header() || !init.well_formed() || init.opcode() != FUSE_INIT)
+    return fail(EPROTO, "what was kept of the mount holds no FUSE INIT");
+  // Offered is now what was granted then, and what says how to read the request.
+  const std::uint64_t offered = granted | kHowToRead;
+  std::string raw(as_view(init.raw()));
+  raw.resize(std::max(raw.size(), sizeof(fuse_in_header) + sizeof(fuse_init_in)));
+  auto& header = *reinterpret_cast<fuse_in_header*>(raw.data());
+  header.len = static_cast<std::uint32_t>(raw.size());
+  auto& in = *reinterpret_cast<fuse_init_in*>(raw.data() + sizeof header);
+  in.flags &= static_cast<std::uint32_t>(offered);
+  in.flags2 &= static_cast<std::uint32_t>(offered >> 32);
+  PROJFS_ASSIGN(auto session, negotiate(Request(as_bytes(raw))));
+  if (session->negotiated().granted != granted)
+    return fail(EPROTO,
+                "the process that mounted it agreed with the kernel on what this one cannot do");
+  return session;
+}
+
 Session::~Session() {
   if (session_) fuse_session_destroy(session_);
 }
@@ -135,6 +158,16 @@ void Session::process(const Request& request) {
   buffer.mem = const_cast<std::uint8_t*>(request.raw().data());
   buffer.size = request.raw().size();
   fuse_session_process_buf(session_, &buffer);
+}
+
+Result<std::shared_ptr<Session>> Sessions::for_kept(const Request& init, std::uint64_t granted) {
+  if (!init.has_header()) return fail(EPROTO, "what was kept of the mount holds no FUSE INIT");
+  const std::pair key(std::string(as_view(init.body())), granted);
+  const std::lock_guard lock(mutex_);
+  if (const auto it = by_agreement_.find(key); it != by_agreement_.end()) return it->second;
+  PROJFS_ASSIGN(auto session, Session::resume(init, granted));
+  by_agreement_.emplace(key, session);
+  return session;
 }
 
 Result<std::shared_ptr<Session>> Sessions::for_init(const Request& init) {

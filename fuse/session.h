@@ -35,6 +35,9 @@ class Session {
  public:
   // Feeds an INIT request to a new session. EPROTO: a kernel too old or not FUSE 7.
   static Result<std::shared_ptr<Session>> negotiate(const Request& init);
+  // As negotiate(), but taking nothing that was not `granted` when another process answered this
+  // INIT. EPROTO: we would not take all that was.
+  static Result<std::shared_ptr<Session>> resume(const Request& init, std::uint64_t granted);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -58,10 +61,13 @@ class Session {
 class Sessions {
  public:
   Result<std::shared_ptr<Session>> for_init(const Request& init);
+  Result<std::shared_ptr<Session>> for_kept(const Request& init, std::uint64_t granted);
 
  private:
   std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Session>, std::less<>> by_init_;  // guarded by mutex_
+  // Guarded by mutex_.
+  std::map<std::string, std::shared_ptr<Session>, std::less<>> by_init_;
+  std::map<std::pair<std::string, std::uint64_t>, std::shared_ptr<Session>> by_agreement_;
 };
 
 }  // namespace projfs::fuse

@@ -21,7 +21,7 @@ constexpr int kEvents = 32;
 // not to the client that waits for us.
 constexpr std::int64_t kLostSliceNs = 500'000;
 constexpr std::int64_t kShortestRestNs = 20'000'000, kLongestRestNs = 1'000'000'000;
-constexpr std::uint64_t kStopToken = 0;
+constexpr std::uint64_t kStopToken = 0, kLookToken = UINT64_MAX;
 
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -47,6 +47,11 @@ Result<std::unique_ptr<Workers>> Workers::start(const Options& options, Ended en
   epoll_event event{.events = EPOLLIN, .data = {.u64 = kStopToken}};
   if (::epoll_ctl(made->epoll_, EPOLL_CTL_ADD, made->stop_event_, &event) < 0)
     return fail_errno("epoll_ctl");
+  made->look_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (made->look_event_ < 0) return fail_errno("eventfd");
+  event.data.u64 = kLookToken;
+  if (::epoll_ctl(made->epoll_, EPOLL_CTL_ADD, made->look_event_, &event) < 0)
+    return fail_errno("epoll_ctl");
 
   // Signals are for the threads of the program that has us, never for these.
   sigset_t all, before;
@@ -59,7 +64,7 @@ Result<std::unique_ptr<Workers>> Workers::start(const Options& options, Ended en
 }
 
 Status Workers::start_threads() try {
-  for (unsigned i = 0; i < options_.threads; ++i) workers_.push_back(std::make_unique<Worker>());
+  for (unsigned i = 0; i < options_.threads; ++i) workers_.push_back(std::make_unique<Worker>(i));
   for (unsigned i = 0; i < options_.threads; ++i) {
     Worker& worker = *workers_[i];
     worker.thread = std::thread([this, &worker] { run(worker); });
@@ -85,7 +90,7 @@ Workers::~Workers() {
   }
   for (const auto& worker : workers_)
     if (worker->thread.joinable()) worker->thread.join();
-  for (const int fd : {epoll_, stop_event_})
+  for (const int fd : {epoll_, stop_event_, look_event_})
     if (fd >= 0) ::close(fd);
 }
 
@@ -128,8 +133,18 @@ void Workers::end(const std::shared_ptr<Served>& served) {
   ended_(served);
 }
 
+bool Workers::look_for_requests() {
+  if (!looked_.exchange(false)) return false;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto n = ::write(look_event_, &one, sizeof one);
+  return true;
+}
+
 void Workers::run(Worker& me) {
-  while (wait_for_role(me)) poll(me);
+  for (bool first = options_.populate; wait_for_role(me); first = false) {
+    if (first) me.buffers.populate();
+    poll(me);
+  }
 }
 
 Channel::Received Workers::turn(Worker& me, const std::shared_ptr<Served>& served) {
@@ -165,6 +180,11 @@ unsigned Workers::serve(Worker& me, std::shared_ptr<Served>& hot,
   unsigned served_some = 0;
   for (const auto& event : events) {
     if (stopping_) break;
+    if (event.data.u64 == kLookToken) {
+      std::uint64_t asked = 0;
+      if (::read(look_event_, &asked, sizeof asked) == sizeof asked) looked_ = true;
+      continue;
+    }
     auto served = find(event.data.u64);
     if (!served) continue;
     if (turn(me, served) != Channel::Received::kRequest) continue;

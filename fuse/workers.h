@@ -60,6 +60,7 @@ class Workers {
     unsigned threads = 16;
     unsigned spinners = 2;
     unsigned spin_us = 50;
+    bool populate = false;  // a kill must not cost a request (see Buffers)
   };
   // Called by a worker, once for each channel, when the kernel has gone. The worker and others may
   // still hold the channel; the last to let go destroys it.
@@ -74,9 +75,13 @@ class Workers {
   Status add(const std::shared_ptr<Served>& served);
   // Threads that poll now, sleeping in epoll_wait or not.
   [[nodiscard]] unsigned pollers() const;
+  // Whether somebody has looked for requests since the last call (the first one says yes). Makes
+  // the one who sleeps look.
+  [[nodiscard]] bool look_for_requests();
 
  private:
   struct Worker {
+    explicit Worker(std::uint32_t slot) : buffers(slot) {}
     Buffers buffers;
     std::thread thread;
     std::atomic<bool> polls = false;       // changed under roles_
@@ -126,7 +131,8 @@ class Workers {
   const Options options_;
   const unsigned per_channel_;
   const Ended ended_;
-  int epoll_ = -1, stop_event_ = -1, timer_ = -1;
+  int epoll_ = -1, stop_event_ = -1, look_event_ = -1, timer_ = -1;
+  std::atomic<bool> looked_ = true;
 
   mutable std::mutex channels_mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Served>> channels_;  // by token

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "descriptor_store.h"
 #include "fuse/server.h"
 #include "host/mounter.h"
 
@@ -12,7 +13,9 @@ namespace projfs {
 
 class FuseMounter final : public Mounter {
  public:
-  explicit FuseMounter(std::unique_ptr<fuse::Server> server) : server_(std::move(server)) {}
+  // `kept`: null, or what outlived an earlier daemon.
+  FuseMounter(std::unique_ptr<fuse::Server> server, DescriptorStore* kept)
+      : server_(std::move(server)), kept_(kept) {}
 
   Status mount(const std::string& id, const std::string& mountpoint, std::shared_ptr<Volume> volume,
                const MountOptions& options) override;
@@ -28,11 +31,19 @@ class FuseMounter final : public Mounter {
     server_->on_unmounted(std::move(callback));
   }
 
+  [[nodiscard]] std::vector<Outlived> outlived() const override;
+  Result<bool> adopt(const std::string& id, std::shared_ptr<Volume> volume) override;
+  // Ends serving with all requests answered; the mounts stay. Only stop() may follow.
+  void hand_over() { server_->hand_over(); }
+  // Whether the event loop gets round (see Server::is_looking).
+  [[nodiscard]] bool is_looking() { return server_->is_looking(); }
+
   // Unmounts everything and ends the server. No call may follow.
   void stop() { server_.reset(); }
 
  private:
   std::unique_ptr<fuse::Server> server_;
+  DescriptorStore* const kept_;
 };
 
 }  // namespace projfs

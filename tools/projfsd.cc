@@ -9,12 +9,13 @@
 #include <string>
 
 #include "daemon.h"
+#include "exit_status.h"
 #include "projfs/log.h"
 
 namespace {
 
-constexpr int kFailed = 1;
-constexpr int kWrongUsage = 2;
+using projfs::kFailed;
+using projfs::kWrongUsage;
 
 struct Flags {
   std::string config;
@@ -109,7 +110,7 @@ int main(int argc, char** argv) {
   const auto config = configure(flags);
   if (!config) return complain(kFailed, config.error().describe());
   start_logging(config->log_level);
-  const auto ended = projfs::run_daemon(*config);
+  const auto ended = projfs::run_daemon(*config, [&flags] { return configure(flags); });
   if (!ended) return complain(kFailed, ended.error().describe());
-  return 0;
+  return *ended == projfs::Ended::kToStartAgain ? projfs::kRestartMe : 0;
 }

@@ -12,11 +12,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "projfs/env.h"
+#include "projfs/request_id.h"
 #include "projfs/result.h"
 #include "projfs/snapshots.h"
 #include "projfs/volume.h"
@@ -119,6 +121,9 @@ class Store {
     std::int64_t ingest_after_ms = 2000;  // a file untouched for this long is ingested
     std::int64_t sync_every_ms = 5000;    // everything acknowledged is durable after this; 0: off
     bool background = true;               // false: only explicit calls work (tests)
+    // Projects that a kernel has mounted since before: their unlinked files stay until it can be
+    // asked which of them it still knows, that is until their volume gets a view of it.
+    std::set<std::string, std::less<>> still_mounted;
   };
 
   // Makes a new store in `directory`: missing (its parent must exist) or empty, else
@@ -144,6 +149,13 @@ class Store {
   // The snapshots of a project; one object as long as anybody holds it. A volume of one of them
   // counts as a volume in use of the project. REQUIRES: not used after the project is destroyed.
   virtual Result<std::shared_ptr<Snapshots>> snapshots(std::string_view id) = 0;
+
+  // --- requests that outlived the process that was to answer them (request_id.h) ---
+  // What was done for a request before this opening of the store, if that must not be done twice:
+  // the inode that tmpfile() made, the count that copy_range() copied, 0 for other operations.
+  [[nodiscard]] virtual std::optional<std::uint64_t> answered(const RequestId& request) const = 0;
+  // All kernels have the answers to their requests of before: none will be asked for again.
+  virtual Status forget_answers() = 0;
 
   // --- the whole ---
   // ESTALE: what is at the store's path now is not the store that was opened.

@@ -10,6 +10,7 @@
 #include "fs/index_sync.h"
 #include "fs/inode_cache.h"
 #include "fs/space_gauge.h"
+#include "meta/answers.h"
 #include "projfs/chunk_store.h"
 #include "projfs/database.h"
 #include "projfs/stage.h"
@@ -33,6 +34,7 @@ struct Engine {
   InodeCache& inodes;
   SpaceGauge& space;
   IndexSync& index_sync;
+  meta::Answers& answers;
   Ingester* ingester = nullptr;
   Reclaimer* reclaimer = nullptr;  // null: unlinked inodes are reclaimed at once
   mutable Counters counters{};

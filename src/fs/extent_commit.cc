@@ -112,7 +112,7 @@ void committed(const Engine& engine, Inode& inode, meta::InodeRecord next) {
 }
 
 Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& state,
-                      std::span<const NewExtent> extents) {
+                      std::span<const NewExtent> extents, std::optional<std::uint64_t> copied) {
   const auto project = inode.project->number();
   PROJFS_ASSIGN(const auto epochs, inode.project->epochs_at(engine.db, state.epoch));
   meta::Change change(engine.db, project, epochs);
@@ -166,6 +166,7 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
   change.count(static_cast<std::int64_t>(state.allocated) -
                    static_cast<std::int64_t>(inode.record.allocated),
                0);
+  if (copied) engine.answers.note(change.batch(), *copied);
   PROJFS_TRY(change.commit());
   settle_history(*inode.project, change);
   put_data(inode.record);

@@ -29,9 +29,11 @@ struct CapturedState {
 
 // REQUIRES: inode.mutex held alone, the project's quiesce and history_gate shared; chunks are
 // finished. Later
-// extents in `extents` win over earlier ones. On error nothing changed.
+// extents in `extents` win over earlier ones. On error nothing changed. `copied`: it is what the
+// thread's request asks for, and this is the answer.
 Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& state,
-                      std::span<const NewExtent> extents);
+                      std::span<const NewExtent> extents,
+                      std::optional<std::uint64_t> copied = std::nullopt);
 
 // Puts the inode's record, as `next`, into the change, which is one of the current epoch. After a
 // successful commit the caller assigns `next` to inode.record and calls committed().

@@ -168,6 +168,7 @@ Result<Attr> ProjectVolume::create(Ino parent, std::string_view name, std::uint3
     if (S_ISDIR(mode)) ++next.nlink;
     next.mtime = next.ctime = fresh.record.btime;
     PROJFS_TRY(put_record(change, *dir, next));
+    engine_.answers.note(change.batch());
     PROJFS_TRY(change.commit());
     charged.keep();
     committed(engine_, *dir, std::move(next));
@@ -223,6 +224,7 @@ Result<Attr> ProjectVolume::tmpfile(Ino parent, std::uint32_t mode, const Caller
     auto change = this->change();
     PROJFS_TRY(put_new(change, fresh));
     PROJFS_TRY(change.put(meta::orphan_key(project_->number(), fresh.ino), {}, 0));
+    engine_.answers.note(change.batch(), fresh.ino);
     PROJFS_TRY(change.commit());
     charged.keep();
     project_->add_orphan(fresh.ino);
@@ -255,6 +257,7 @@ Result<Attr> ProjectVolume::link(Ino ino, Ino new_parent, std::string_view new_n
   PROJFS_TRY(put_record(change, *dir, next_dir));
   PROJFS_TRY(put_record(change, *target, next));
   if (was_orphan) PROJFS_TRY(change.remove(meta::orphan_key(project_->number(), ino)));
+  engine_.answers.note(change.batch());
   PROJFS_TRY(change.commit());
   if (was_orphan) project_->remove_orphan(ino);
   committed(engine_, *dir, std::move(next_dir));
@@ -300,6 +303,7 @@ Status ProjectVolume::remove(Ino parent, std::string_view name, bool want_direct
     PROJFS_TRY(drop_link(change, *target, next, {parent, name_hash(name)}));
     PROJFS_TRY(put_record(change, *dir, next_dir));
     PROJFS_TRY(put_record(change, *target, next));
+    engine_.answers.note(change.batch());
     PROJFS_TRY(change.commit());
     committed(engine_, *dir, std::move(next_dir));
     committed(engine_, *target, std::move(next));

@@ -11,6 +11,7 @@
 #include "fs/reclaimer.h"
 #include "meta/extent_list.h"
 #include "projfs/log.h"
+#include "projfs/out_of_reach.h"
 
 namespace projfs::fs {
 namespace {
@@ -38,6 +39,18 @@ bool ProjectVolume::is_lost(Ino ino) const {
   const std::lock_guard lock(kernel_mutex_);
   auto* kernel = kernel_.load();
   return kernel == nullptr || !kernel->knows(ino);  // if it does another FORGET will come
+}
+
+void ProjectVolume::set_kernel_view(KernelView* view) {
+  bool in_reach_again = false;
+  {
+    const std::lock_guard nobody_asks(kernel_mutex_);
+    in_reach_again = kernel_ == out_of_reach() && view != out_of_reach();
+    kernel_ = view;
+  }
+  // FORGETs that an earlier process took along with it.
+  if (in_reach_again)
+    for (const Ino ino : project_->orphans()) forget(ino);
 }
 
 void ProjectVolume::forget(Ino ino) {

@@ -63,10 +63,7 @@ class ProjectVolume final : public Volume,
   Result<VolumeSpace> space() override;
 
   void forget(Ino ino) override;
-  void set_kernel_view(KernelView* view) override {
-    const std::lock_guard nobody_asks(kernel_mutex_);
-    kernel_ = view;
-  }
+  void set_kernel_view(KernelView* view) override;
 
   // Gives back the space of unlinked inodes that no kernel knows any more.
   void reclaim_orphans();

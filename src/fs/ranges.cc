@@ -293,7 +293,7 @@ Result<std::uint64_t> ProjectVolume::commit_copy(const std::vector<NewExtent>& e
   const auto previous = target.record;
   target.record.mtime = target.record.ctime = now();
   target.record.mode = without_set_id(target.record.mode);
-  if (auto status = commit_extents(engine_, target, state, extents); !status) {
+  if (auto status = commit_extents(engine_, target, state, extents, length); !status) {
     target.record = previous;
     return tl::unexpected<Error>(std::move(status).error());
   }

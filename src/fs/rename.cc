@@ -124,6 +124,7 @@ Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
     if (from != to) PROJFS_TRY(put_record(change, *to, next_to));
     PROJFS_TRY(put_record(change, *source, next_source));
     if (target) PROJFS_TRY(put_record(change, *target, *next_target));
+    engine_.answers.note(change.batch());
     PROJFS_TRY(change.commit());
     committed(engine_, *from, std::move(next_from));
     if (from != to) committed(engine_, *to, std::move(next_to));

@@ -127,6 +127,7 @@ Status ProjectVolume::put_xattr(Inode& inode, std::string_view name, std::string
   }
   PROJFS_TRY(put_record(change, inode, next));
   change.count(static_cast<std::int64_t>(after) - static_cast<std::int64_t>(before), 0);
+  engine_.answers.note(change.batch());
   PROJFS_TRY(change.commit());
   charged.keep();
   if (before > after) project_->refund(before - after, 0);
@@ -147,6 +148,7 @@ Status ProjectVolume::removexattr(Ino ino, std::string_view name) {
   next.ctime = now();
   PROJFS_TRY(put_record(change, *found, next));
   change.count(-static_cast<std::int64_t>(*freed), 0);
+  engine_.answers.note(change.batch());
   PROJFS_TRY(change.commit());
   project_->refund(*freed, 0);
   committed(engine_, *found, std::move(next));

@@ -121,9 +121,15 @@ std::optional<std::string> set_snapshot_keep(Config& config, const toml::node& n
   return std::nullopt;
 }
 
+std::optional<std::string> set_resend(Config& config, const toml::node& node) {
+  if (!node.is_boolean()) return "wants true or false";
+  config.resend = *node.value<bool>();
+  return std::nullopt;
+}
+
 const auto& keys() {
   using Options = Store::Options;
-  static const std::array<Key, 18> kKeys = {{
+  static const std::array<Key, 19> kKeys = {{
       {"store", absolute_path(&Config::store)},
       {"projects_root", absolute_path(&Config::projects_root)},
       {"socket", absolute_path(&Config::socket)},
@@ -149,6 +155,7 @@ const auto& keys() {
       {"sync_every", set_sync_every},
       {"snapshot_every", set_snapshot_every},
       {"snapshot_keep", set_snapshot_keep},
+      {"resend", set_resend},
   }};
   return kKeys;
 }

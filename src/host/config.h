@@ -23,6 +23,7 @@ struct Config {
   std::string log_level = "info";  // error, warn, info, debug
   std::uint64_t workers = 16;      // threads that may be inside a request at once
   std::uint64_t spin_us = 50;      // how long they poll after a request before they sleep
+  bool resend = true;              // false: as on a kernel that cannot send requests again
   SnapshotPolicy snapshots;        // of projects that have none of their own
   Store::Options engine;
 };

@@ -41,6 +41,10 @@ class LocalStore final : public Store {
   [[nodiscard]] StoreStats stats() const override;
   Status ingest_all() override { return ingester_->ingest_all(); }
   Status sync() override;
+  [[nodiscard]] std::optional<std::uint64_t> answered(const RequestId& request) const override {
+    return answers_->find(request);
+  }
+  Status forget_answers() override { return answers_->forget_earlier(); }
   Status collect_garbage() override;
   Result<CheckReport> check(bool read_data, const std::function<void(double)>& progress) override;
 
@@ -53,7 +57,9 @@ class LocalStore final : public Store {
   };
 
   LocalStore(std::string directory, const Options& options)
-      : directory_(std::move(directory)), options_(options) {}
+      : directory_(std::move(directory)),
+        options_(options),
+        still_mounted_(options.still_mounted) {}
 
   Status recover(const std::vector<Staged>& staged);
   Result<bool> still_needed(const StageRecord& record, StageSeq seq);
@@ -82,6 +88,7 @@ class LocalStore final : public Store {
   std::unique_ptr<fs::InodeCache> inodes_;
   std::unique_ptr<fs::SpaceGauge> space_;
   std::unique_ptr<fs::IndexSync> index_sync_;
+  std::unique_ptr<meta::Answers> answers_;
   std::unique_ptr<fs::Engine> engine_;
   std::unique_ptr<fs::Ingester> ingester_;
   std::unique_ptr<fs::Reclaimer> reclaimer_;  // none without background work
@@ -89,6 +96,7 @@ class LocalStore final : public Store {
   std::mutex table_mutex_;
   std::map<meta::ProjectNo, ProjectPtr> projects_;  // those in memory
   std::map<meta::ProjectNo, std::weak_ptr<fs::ProjectVolume>> volumes_;
+  std::set<std::string, std::less<>> still_mounted_;  // and not opened yet
   std::map<meta::ProjectNo, std::weak_ptr<snapshot::ProjectSnapshots>> snapshots_;
   snapshot::Pauses pauses_;
   std::mutex remover_mutex_;

@@ -46,6 +46,21 @@ class Mounter {
   // `parent`, of `child` and, unless `name` is empty, of the entry `name` in `parent`. Not mounted:
   // nothing happens.
   virtual void invalidate(std::string_view id, Ino parent, std::string_view name, Ino child) = 0;
+
+  // --- mounts that outlived an earlier daemon ---
+  struct Outlived {
+    std::string id, mountpoint;
+    MountOptions options;
+  };
+  [[nodiscard]] virtual std::vector<Outlived> outlived() const { return {}; }
+  // Goes on serving one of them; with its unanswered requests done when this returns. Whether it
+  // still is at its mount point: else somebody only has files open in it. On failure, and with a
+  // null volume (nothing is left to be served), those who use it get ENOTCONN from now on.
+  virtual Result<bool> adopt(const std::string& id, std::shared_ptr<Volume> volume) {
+    static_cast<void>(volume);
+    return fail(ENOENT, "no mount of " + id + " is left from before");
+  }
+
   // Called from another thread after a mount ended for whatever reason.
   virtual void on_unmounted(std::function<void(const std::string& id)> callback) = 0;
 };

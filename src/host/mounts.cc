@@ -47,14 +47,20 @@ Status Mounts::restore(const Around& around) {
     table_ = remembered;
   }
   std::size_t mounted = 0;
-  bool dropped = false;
+  bool changed = false;
+  const auto adopted = adopt_outlived(changed);
+  {
+    const std::lock_guard lock(mutex_);
+    remembered = table_;
+  }
   for (const auto& [id, mount] : remembered) {
+    const bool outlived = adopted.contains(id);
     const auto now = [&, &known = id, &where = mount] {
-      return mount_now(known, where.mountpoint, where.options);
+      return outlived ? Status() : mount_now(known, where.mountpoint, where.options);
     };
     const auto done = around ? around(id, now) : now();
     if (done) {
-      ++mounted;
+      if (!outlived) ++mounted;
       continue;
     }
     log::error("{}: cannot mount it again at {}: {}", id, mount.mountpoint,
@@ -62,19 +68,49 @@ Status Mounts::restore(const Around& around) {
     if (const auto project = store_.show(id); !project && project.error().code == ENOENT) {
       const std::lock_guard lock(mutex_);
       table_.erase(id);
-      dropped = true;
+      changed = true;
     }
   }
-  if (!remembered.empty()) {
+  if (!adopted.empty()) log::info("took over {} mounts", adopted.size());
+  if (!remembered.empty() && adopted.size() < remembered.size()) {
     log::info("mounted {} of the {} projects that were mounted before", mounted, remembered.size());
   }
   const std::lock_guard lock(mutex_);
-  return dropped ? save_mount_table(table_path_, table_) : Status();
+  return changed ? save_mount_table(table_path_, table_) : Status();
+}
+
+Result<std::shared_ptr<Volume>> Mounts::volume(const std::string& id) const {
+  return compose_ ? compose_(id) : store_.volume(id);
+}
+
+std::set<std::string, std::less<>> Mounts::adopt_outlived(bool& changed) {
+  std::set<std::string, std::less<>> adopted;
+  for (const auto& [id, mountpoint, options] : mounter_.outlived()) {
+    auto volume = this->volume(id);
+    const auto done = mounter_.adopt(id, volume ? *volume : nullptr);
+    if (volume && !done && done.error().code == ENODEV) {
+      log::info("{}: it was unmounted from {} while no daemon ran", id, mountpoint);
+      continue;
+    }
+    if (!volume || !done) {
+      log::warn(
+          "{}: its mount at {} did not survive the end of the last daemon ({}): programs that "
+          "used it get \"Transport endpoint is not connected\" until they open it anew",
+          id, mountpoint, (volume ? done.error() : volume.error()).describe());
+      continue;
+    }
+    adopted.insert(id);
+    const std::lock_guard lock(mutex_);
+    if (!*done || table_.contains(id)) continue;
+    table_[id] = {mountpoint, options};  // that daemon was killed before it could write it down
+    changed = true;
+  }
+  return adopted;
 }
 
 Status Mounts::mount_now(const std::string& id, const std::string& mountpoint,
                          const MountOptions& options) {
-  PROJFS_ASSIGN(auto volume, compose_ ? compose_(id) : store_.volume(id));
+  PROJFS_ASSIGN(auto volume, this->volume(id));
   detach_dead_mounts(mountpoint);
 
   // The operator chose the root; below it the daemon makes what it needs.

@@ -35,8 +35,9 @@ class Mounts {
   using Ended = std::function<void(const std::string& id)>;
   void on_ended(Ended ended) { on_ended_ = std::move(ended); }
 
-  // Mounts what the table remembers, detaching mount points that a killed daemon left behind. What
-  // cannot be mounted is logged and stays remembered, unless its project is gone. Once, at start.
+  // Goes on serving what outlived an earlier daemon, and mounts the rest of what the table
+  // remembers, detaching mount points that a killed daemon left behind. What cannot be mounted is
+  // logged and stays remembered, unless its project is gone. Once, at start.
   // `around` does what else is due for each, and calls `mount` or says why not.
   using Around = std::function<Status(const std::string& id, const std::function<Status()>& mount)>;
   Status restore(const Around& around = {});
@@ -59,6 +60,9 @@ class Mounts {
   Status mount_now(const std::string& id, const std::string& mountpoint,
                    const MountOptions& options);
   void ended(const std::string& id);
+  [[nodiscard]] Result<std::shared_ptr<Volume>> volume(const std::string& id) const;
+  // The ids of the mounts that are served again; those the table lacks come into it.
+  std::set<std::string, std::less<>> adopt_outlived(bool& changed);
 
   Store& store_;
   Mounter& mounter_;

@@ -112,6 +112,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
   index.env = options.database_env;
   PROJFS_ASSIGN(self->db_, Database::open(directory + "/meta", index));
   PROJFS_ASSIGN(const auto boot, next_boot(*self->db_));
+  PROJFS_ASSIGN(self->answers_, meta::Answers::load(*self->db_, boot));
 
   ChunkStore::Options chunks;
   chunks.average_chunk = options.average_chunk;
@@ -138,7 +139,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
             return needed;
           }));
   self->engine_.reset(new fs::Engine{*self->db_, *self->chunks_, *self->stage_, *self->inodes_,
-                                     *self->space_, *self->index_sync_});
+                                     *self->space_, *self->index_sync_, *self->answers_});
   fs::Ingester::Options ingest;
   ingest.threads = options.background ? options.ingest_threads : 0;
   ingest.stage_bytes = options.stage_bytes;

@@ -8,6 +8,7 @@
 #include "host/local_store.h"
 #include "meta/change.h"
 #include "meta/project_record.h"
+#include "projfs/out_of_reach.h"
 
 namespace projfs {
 
@@ -211,6 +212,10 @@ Result<std::shared_ptr<Volume>> LocalStore::volume(std::string_view id) {
     if (auto present = slot.lock()) return std::static_pointer_cast<Volume>(present);
     made = std::make_shared<fs::ProjectVolume>(*engine_, project);
     slot = made;
+    if (still_mounted_.erase(std::string(id)) != 0) {
+      made->set_kernel_view(out_of_reach());
+      return std::static_pointer_cast<Volume>(made);
+    }
   }
   if (!project->orphans().empty()) {
     const std::lock_guard lock(maintenance_mutex_);

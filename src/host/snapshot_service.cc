@@ -119,6 +119,11 @@ Result<std::string> ShownSnapshots::describe(std::uint64_t number) {
 SnapshotService::SnapshotService(Store& store, const SnapshotPolicy& defaults)
     : store_(store), defaults_(defaults) {}
 
+void SnapshotService::set_defaults(const SnapshotPolicy& defaults) {
+  const std::lock_guard lock(mutex_);
+  defaults_ = defaults;
+}
+
 Result<std::shared_ptr<ShownSnapshots>> SnapshotService::of(const std::string& id) {
   PROJFS_ASSIGN(auto engine, store_.snapshots(id));
   const std::lock_guard lock(mutex_);
@@ -152,7 +157,10 @@ Status SnapshotService::destroy(const std::string& id) {
 Result<SnapshotService::Policy> SnapshotService::policy(const std::string& id) {
   PROJFS_ASSIGN(const auto engine, store_.snapshots(id));
   PROJFS_ASSIGN(const auto set, engine->policy());
-  if (set == SnapshotPolicy()) return Policy{defaults_, false};
+  if (set == SnapshotPolicy()) {
+    const std::lock_guard lock(mutex_);
+    return Policy{defaults_, false};
+  }
   return Policy{set, true};
 }
 

@@ -66,6 +66,7 @@ class SnapshotService final : private snapshot::Automatic::Host {
   SnapshotService(Store& store, const SnapshotPolicy& defaults);
   ~SnapshotService() override { automatic_.stop(); }
 
+  void set_defaults(const SnapshotPolicy& defaults);
   void describe_with(StatusText status) { status_ = std::move(status); }  // before anything mounts
   // Policies run from now on, until stop().
   void start() { automatic_.start(); }
@@ -107,10 +108,10 @@ class SnapshotService final : private snapshot::Automatic::Host {
   std::int64_t wall_ns() override;
 
   Store& store_;
-  const SnapshotPolicy defaults_;
   StatusText status_;
   std::shared_mutex life_;  // taken first
   std::mutex mutex_;
+  SnapshotPolicy defaults_;
   std::map<std::string, std::weak_ptr<ShownSnapshots>, std::less<>> shown_;
   snapshot::Automatic automatic_{*this};
 };

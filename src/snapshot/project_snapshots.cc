@@ -163,6 +163,7 @@ Result<SnapshotInfo> ProjectSnapshots::create(std::string_view name, bool automa
   set_flag(record, SnapshotRecord::kUnfinished, false);
   rocksdb::WriteBatch batch;
   batch.Put(db.family(kTable), meta::snapshot_key(number, made.epoch), record.encode());
+  engine_.answers.note(batch);
   PROJFS_TRY(db.commit(batch, true));
   return info(made);
 }
@@ -204,6 +205,7 @@ Status ProjectSnapshots::remove(std::string_view name) {
     const std::unique_lock alone(project_->quiesce);
     rocksdb::WriteBatch batch;
     meta::move_to_dead(db, batch, project_->number(), found);
+    engine_.answers.note(batch);
     if (project_->epochs().last_snapshot == found.epoch) {
       PROJFS_ASSIGN(const auto before,
                     meta::snapshot_at_or_before(db, project_->number(), found.epoch - 1));
@@ -230,6 +232,7 @@ Status ProjectSnapshots::rename(std::string_view name, std::string_view new_name
   batch.Delete(db.family(kTable), meta::snapshot_name_key(number, name));
   batch.Put(db.family(kTable), meta::snapshot_name_key(number, new_name), epoch_value(found.epoch));
   batch.Put(db.family(kTable), meta::snapshot_key(number, found.epoch), found.record.encode());
+  engine_.answers.note(batch);
   return db.commit(batch, true);
 }
 

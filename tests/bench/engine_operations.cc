@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// usage: engine-operations DIRECTORY [COUNT [SNAPSHOTS]]
+// usage: engine-operations DIRECTORY [COUNT [SNAPSHOTS | recorded]]
 //
 // Makes a store in DIRECTORY (missing or empty; left there) and prints what one operation of the
 // engine costs this thread, without FUSE: processor time and time on the clock, in microseconds.
-// Ingestion and everything else in the background is off. Profile it with perf record. SNAPSHOTS:
-// so many are there already, and of nothing that the operations change.
+// Ingestion and everything else in the background is off. SNAPSHOTS: so many are there already, and
+// of nothing that the operations change. `recorded`: each operation is the request of a mount that
+// outlives the daemon, and leaves a record. Profile it with perf record.
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -14,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "projfs/request_id.h"
 #include "projfs/store.h"
 
 namespace {
@@ -33,10 +35,19 @@ R must(R result, const char* what) {
   std::exit(1);
 }
 
+bool recorded = false;
+
 void measure(const char* name, std::size_t count, const std::function<void(std::size_t)>& once) {
   const double cpu = microseconds(CLOCK_THREAD_CPUTIME_ID);
   const double wall = microseconds(CLOCK_MONOTONIC);
-  for (std::size_t i = 0; i < count; ++i) once(i);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!recorded) {
+      once(i);
+      continue;
+    }
+    const CarryingOut request({{1ull << 47, 1'000'000 + 2 * i}, 1});
+    once(i);
+  }
   const auto n = static_cast<double>(count);
   std::printf("%-24s %8.2f %8.2f\n", name, (microseconds(CLOCK_THREAD_CPUTIME_ID) - cpu) / n,
               (microseconds(CLOCK_MONOTONIC) - wall) / n);
@@ -52,10 +63,11 @@ struct Forgetful final : Volume::KernelView {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: engine-operations DIRECTORY [COUNT [SNAPSHOTS]]\n");
+    std::fprintf(stderr, "usage: engine-operations DIRECTORY [COUNT [SNAPSHOTS | recorded]]\n");
     return 2;
   }
   const std::size_t count = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 20000;
+  recorded = argc > 3 && std::string(argv[3]) == "recorded";
   must(Store::init(Env::posix(), argv[1]), "init");
   Store::Options options;
   options.background = false;

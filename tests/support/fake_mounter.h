@@ -59,6 +59,23 @@ class FakeMounter final : public Mounter {
     callback_ = std::move(callback);
   }
 
+  std::vector<Outlived> outlived() const override {
+    std::vector<Outlived> all;
+    for (const auto& one : left_over) all.push_back(one.mount);
+    return all;
+  }
+  Result<bool> adopt(const std::string& id, std::shared_ptr<Volume> volume) override {
+    const std::lock_guard lock(mutex_);
+    for (const auto& one : left_over) {
+      if (one.mount.id != id) continue;
+      if (!volume) return fail(ENOENT);
+      PROJFS_TRY(one.outcome);
+      if (one.named) mounts[id] = {one.mount.mountpoint, std::move(volume), one.mount.options};
+      return one.named;
+    }
+    return fail(ENOENT);
+  }
+
   // What umount(8) does: the mount ends without our doing.
   void unmount_from_outside(const std::string& id) {
     {
@@ -68,6 +85,12 @@ class FakeMounter final : public Mounter {
     callback_(id);
   }
 
+  struct LeftOver {  // by an earlier daemon
+    Outlived mount;
+    Status outcome;
+    bool named = true;  // is still where it was
+  };
+  std::vector<LeftOver> left_over;
   std::map<std::string, Mount, std::less<>> mounts;
   std::set<std::string, std::less<>> in_use;  // refuse to be unmounted without force
 

@@ -66,6 +66,8 @@ class FakeStore final : public Store {
     if (!volume) project->volume = volume = std::make_shared<MemoryVolume>();
     return volume;
   }
+  std::optional<std::uint64_t> answered(const RequestId&) const override { return std::nullopt; }
+  Status forget_answers() override { return {}; }
   Result<StoreStatus> status() override {
     StoreStatus status;
     status.uuid = "00000000-0000-0000-0000-000000000001";

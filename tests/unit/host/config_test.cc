@@ -44,6 +44,7 @@ spin_us = 0
 compression_level = 3
 ingest_threads = 2
 sync_every = "250ms"
+resend = false
 )"));
   EXPECT_EQ(config_.store, "/srv/store");
   EXPECT_EQ(config_.projects_root, "/srv/projects");
@@ -61,6 +62,7 @@ sync_every = "250ms"
   EXPECT_EQ(config_.engine.compression_level, 3);
   EXPECT_EQ(config_.engine.ingest_threads, 2u);
   EXPECT_EQ(config_.engine.sync_every_ms, 250);
+  EXPECT_FALSE(config_.resend);
 }
 
 TEST_F(ConfigTest, AnEmptyFileLeavesTheDefaults) {

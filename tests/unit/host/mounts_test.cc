@@ -111,6 +111,39 @@ TEST_F(MountsTest, RestoreMountsWhatWasMounted) {
   EXPECT_FALSE(saved().contains("beta"));
 }
 
+TEST_F(MountsTest, WhatOutlivedTheDaemonIsAdoptedAndNotMounted) {
+  ASSERT_TRUE(save_mount_table(table_, {{"alpha", {at("alpha"), {.read_only = true}}}}));
+  mounter_.left_over = {{.mount = {"alpha", at("alpha"), {.read_only = true}}, .outcome = {}}};
+  ASSERT_TRUE(mounts_.restore());
+  EXPECT_TRUE(mounter_.mounts.at("alpha").options.read_only);
+  EXPECT_FALSE(std::filesystem::exists(at("alpha")));  // nothing was mounted
+  EXPECT_EQ(mounts_.count(), 1u);
+}
+
+TEST_F(MountsTest, AMountThatWasNotWrittenDownYetIsRemembered) {
+  mounter_.left_over = {{.mount = {"beta", at("beta"), {}}, .outcome = {}}};
+  ASSERT_TRUE(mounts_.restore());
+  EXPECT_EQ(saved(), (MountTable{{"beta", {at("beta"), {}}}}));
+}
+
+TEST_F(MountsTest, AMountWithoutANameIsServedAndNotRemembered) {
+  mounter_.left_over = {{.mount = {"beta", at("beta"), {}}, .outcome = {}, .named = false}};
+  ASSERT_TRUE(mounts_.restore());
+  EXPECT_TRUE(saved().empty());
+}
+
+TEST_F(MountsTest, WhatCannotBeAdoptedIsMountedAnew) {
+  ASSERT_TRUE(save_mount_table(table_, {{"alpha", {at("alpha"), {}}}, {"beta", {at("beta"), {}}}}));
+  mounter_.left_over = {{.mount = {"alpha", at("alpha"), {}}, .outcome = fail(EOPNOTSUPP)},
+                        {.mount = {"beta", at("beta"), {}}, .outcome = fail(ENODEV)},
+                        {.mount = {"gone", at("gone"), {}}, .outcome = {}}};
+  ASSERT_TRUE(mounts_.restore());
+  EXPECT_EQ(mounts_.count(), 2u);
+  EXPECT_TRUE(std::filesystem::exists(at("alpha")));
+  EXPECT_TRUE(std::filesystem::exists(at("beta")));
+  EXPECT_FALSE(saved().contains("gone"));
+}
+
 TEST_F(MountsTest, RestoreRefusesADamagedTable) {
   std::ofstream(table_) << "{";
   EXPECT_FALSE(mounts_.restore());
