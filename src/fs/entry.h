@@ -6,6 +6,7 @@
 #include <xxhash.h>
 #include <string_view>
 
+#include "meta/keys.h"
 #include "projfs/bytes.h"
 #include "projfs/result.h"
 #include "projfs/volume.h"
@@ -15,6 +16,7 @@ namespace projfs::fs {
 struct Entry {
   Ino ino = 0;
   std::uint32_t type = 0;  // S_IFMT bits
+  meta::Epoch born = 0;    // of the record, where it was looked up; spares looking again
 };
 
 inline Result<Entry> parse_entry(std::string_view payload) {

@@ -46,7 +46,9 @@ std::string ProjectVolume::key_of_entry(Ino dir, std::string_view name) const {
 Result<std::optional<Entry>> ProjectVolume::find_entry(Ino dir, std::string_view name) const {
   PROJFS_ASSIGN(const auto live, meta::get_live(engine_.db, key_of_entry(dir, name)));
   if (!live) return std::optional<Entry>();
-  return parse_entry(live->payload);
+  PROJFS_ASSIGN(auto entry, fs::parse_entry(live->payload));
+  entry.born = live->born;
+  return std::optional<Entry>(entry);
 }
 
 Result<std::optional<Entry>> ProjectVolume::parse_entry(std::string_view payload) {
@@ -112,7 +114,6 @@ Result<ProjectVolume::NewInode> ProjectVolume::new_inode(const Inode& parent, st
   }
   r.mode = mode;
   r.nlink = S_ISDIR(mode) ? 2 : 1;
-  r.parent = S_ISDIR(mode) ? parent.ino : 0;
   r.btime = now();
   r.atime = r.mtime = r.ctime = r.btime;
   // Whatever the stage holds for this number is from a life that a crash undid.
@@ -152,6 +153,8 @@ Result<Attr> ProjectVolume::create(Ino parent, std::string_view name, std::uint3
     PROJFS_ASSIGN(const auto existing, find_entry(parent, name));
     if (existing) return fail(EEXIST);
     PROJFS_ASSIGN(auto fresh, new_inode(*dir, mode, caller));
+    fresh.record.parent = parent;
+    fresh.record.name_hash = name_hash(name);
     fresh.record.rdev = rdev;
     fresh.record.target = target;
     if (S_ISLNK(mode)) fresh.record.size = target.size();
@@ -159,7 +162,7 @@ Result<Attr> ProjectVolume::create(Ino parent, std::string_view name, std::uint3
 
     auto change = this->change();
     PROJFS_TRY(put_new(change, fresh));
-    PROJFS_TRY(change.put(key_of_entry(parent, name), format_entry(fresh.ino, mode)));
+    PROJFS_TRY(change.put(key_of_entry(parent, name), format_entry(fresh.ino, mode), 0));
     auto next = dir->record;
     ++next.entries;
     if (S_ISDIR(mode)) ++next.nlink;
@@ -246,8 +249,9 @@ Result<Attr> ProjectVolume::link(Ino ino, Ino new_parent, std::string_view new_n
   ++next_dir.entries;
   next_dir.mtime = next_dir.ctime = next.ctime = now();
   const bool was_orphan = next.nlink == 0;
+  PROJFS_TRY(note_name(change, ino, next, {new_parent, name_hash(new_name)}));
   ++next.nlink;
-  PROJFS_TRY(change.put(key_of_entry(new_parent, new_name), format_entry(ino, next.mode)));
+  PROJFS_TRY(change.put(key_of_entry(new_parent, new_name), format_entry(ino, next.mode), 0));
   PROJFS_TRY(put_record(change, *dir, next_dir));
   PROJFS_TRY(put_record(change, *target, next));
   if (was_orphan) PROJFS_TRY(change.remove(meta::orphan_key(project_->number(), ino)));
@@ -289,11 +293,11 @@ Status ProjectVolume::remove(Ino parent, std::string_view name, bool want_direct
     auto change = this->change();
     auto next_dir = dir->record;
     auto next = target->record;
-    PROJFS_TRY(change.remove(key_of_entry(parent, name)));
+    PROJFS_TRY(change.remove(key_of_entry(parent, name), entry->born));
     --next_dir.entries;
     if (is_directory) --next_dir.nlink;
     next_dir.mtime = next_dir.ctime = next.ctime = now();
-    PROJFS_TRY(drop_link(change, *target, next));
+    PROJFS_TRY(drop_link(change, *target, next, {parent, name_hash(name)}));
     PROJFS_TRY(put_record(change, *dir, next_dir));
     PROJFS_TRY(put_record(change, *target, next));
     PROJFS_TRY(change.commit());
@@ -309,7 +313,40 @@ Status ProjectVolume::remove(Ino parent, std::string_view name, bool want_direct
   return {};
 }
 
-Status ProjectVolume::drop_link(meta::Change& change, const Inode& inode, InodeRecord& next) const {
+// Before the link is counted.
+Status ProjectVolume::note_name(meta::Change& change, Ino ino, InodeRecord& next,
+                                Place place) const {
+  if (next.nlink == 0) {
+    next.flags &= ~static_cast<std::uint32_t>(InodeRecord::kManyNames);
+    next.parent = place.dir;
+    next.name_hash = place.hash;
+    return {};
+  }
+  const auto put = [&](Place at) -> Status {
+    PROJFS_TRY(change.put(meta::name_key(project_->number(), ino, at.dir, at.hash), {}));
+    return {};
+  };
+  if ((next.flags & InodeRecord::kManyNames) == 0) PROJFS_TRY(put({next.parent, next.name_hash}));
+  next.flags |= InodeRecord::kManyNames;
+  return put(place);
+}
+
+Status ProjectVolume::move_name(meta::Change& change, Ino ino, InodeRecord& next, Place from,
+                                Place to) const {
+  if ((next.flags & InodeRecord::kManyNames) == 0) {
+    next.parent = to.dir;
+    next.name_hash = to.hash;
+    return {};
+  }
+  PROJFS_TRY(change.remove(meta::name_key(project_->number(), ino, from.dir, from.hash)));
+  PROJFS_TRY(change.put(meta::name_key(project_->number(), ino, to.dir, to.hash), {}));
+  return {};
+}
+
+Status ProjectVolume::drop_link(meta::Change& change, const Inode& inode, InodeRecord& next,
+                                Place place) const {
+  if ((next.flags & InodeRecord::kManyNames) != 0)
+    PROJFS_TRY(change.remove(meta::name_key(project_->number(), inode.ino, place.dir, place.hash)));
   next.nlink = S_ISDIR(next.mode) ? 0 : next.nlink - 1;
   if (next.nlink == 0)
     PROJFS_TRY(change.put(meta::orphan_key(project_->number(), inode.ino), {}, 0));

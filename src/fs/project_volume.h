@@ -80,7 +80,11 @@ class ProjectVolume final : public Volume,
   [[nodiscard]] std::uint64_t name_hash(std::string_view name) const;
   [[nodiscard]] std::string key_of_entry(Ino dir, std::string_view name) const;
   [[nodiscard]] Result<std::optional<Entry>> find_entry(Ino dir, std::string_view name) const;
-  [[nodiscard]] Result<InodePtr> named(Ino dir, std::string_view name) const;
+  struct Named {
+    InodePtr inode;
+    meta::Epoch born = 0;  // of the entry
+  };
+  [[nodiscard]] Result<Named> named(Ino dir, std::string_view name) const;
   [[nodiscard]] static Result<std::optional<Entry>> parse_entry(std::string_view payload);
   [[nodiscard]] static std::string format_entry(Ino ino, std::uint32_t mode);
   // Attributes of many inodes; those that are gone come with ino 0.
@@ -104,8 +108,17 @@ class ProjectVolume final : public Volume,
                       std::string_view target, const Caller& caller);
   Status remove(Ino parent, std::string_view name, bool directory);
 
-  // `next` loses a link; without any left it becomes an orphan.
-  Status drop_link(meta::Change& change, const Inode& inode, meta::InodeRecord& next) const;
+  // Where a name is: the directory, and the name's hash. An inode knows the places of its names.
+  struct Place {
+    Ino dir;
+    std::uint64_t hash;
+  };
+  Status note_name(meta::Change& change, Ino ino, meta::InodeRecord& next, Place place) const;
+  Status move_name(meta::Change& change, Ino ino, meta::InodeRecord& next, Place from,
+                   Place to) const;
+  // `next` loses the link at `place`; without any left it becomes an orphan.
+  Status drop_link(meta::Change& change, const Inode& inode, meta::InodeRecord& next,
+                   Place place) const;
 
   // What was taken from the quota, given back unless kept.
   class Charge {

@@ -19,11 +19,12 @@ Result<bool> ProjectVolume::is_within(Ino dir, Ino ancestor) const {
   return ancestor == kRootIno;
 }
 
-// The inode that a name stands for; null: there is no such name.
-Result<InodePtr> ProjectVolume::named(Ino dir, std::string_view name) const {
+// What a name stands for; a null inode: there is no such name.
+Result<ProjectVolume::Named> ProjectVolume::named(Ino dir, std::string_view name) const {
   PROJFS_ASSIGN(const auto entry, find_entry(dir, name));
-  if (!entry) return InodePtr();
-  return inode(entry->ino);
+  if (!entry) return Named{};
+  PROJFS_ASSIGN(auto found, inode(entry->ino));
+  return Named{std::move(found), entry->born};
 }
 
 Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
@@ -45,8 +46,10 @@ Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
     if (parent != new_parent) {
       // Whether a directory would come to lie within itself is found out before any inode is
       // locked; rename_mutex keeps the answer true.
-      PROJFS_ASSIGN(expected_source, named(parent, name));
-      PROJFS_ASSIGN(expected_target, named(new_parent, new_name));
+      PROJFS_ASSIGN(auto source, named(parent, name));
+      PROJFS_ASSIGN(auto target, named(new_parent, new_name));
+      expected_source = std::move(source.inode);
+      expected_target = std::move(target.inode);
       if (expected_source && S_ISDIR(expected_source->record.mode)) {
         PROJFS_ASSIGN(const bool loop, is_within(new_parent, expected_source->ino));
         if (loop) return fail(EINVAL);
@@ -58,8 +61,10 @@ Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
     }
     const std::shared_lock quiesce(project_->quiesce);
     InodeLocks locks({from, to, expected_source, expected_target});
-    PROJFS_ASSIGN(const auto source, named(parent, name));
-    PROJFS_ASSIGN(const auto target, named(new_parent, new_name));
+    PROJFS_ASSIGN(const auto source_entry, named(parent, name));
+    PROJFS_ASSIGN(const auto target_entry, named(new_parent, new_name));
+    const auto& source = source_entry.inode;
+    const auto& target = target_entry.inode;
     if (!source) return fail(ENOENT);
     if (target && (flags & RENAME_NOREPLACE) != 0) return fail(EEXIST);
     if (!target && exchange) return fail(ENOENT);
@@ -93,25 +98,27 @@ Status ProjectVolume::rename(Ino parent, std::string_view name, Ino new_parent,
     next_source.ctime = time;
     if (next_target) next_target->ctime = time;
 
+    const Place here{parent, name_hash(name)}, there{new_parent, name_hash(new_name)};
     const auto source_key = key_of_entry(parent, name);
     PROJFS_TRY(change.put(key_of_entry(new_parent, new_name),
-                          format_entry(source->ino, source->record.mode)));
+                          format_entry(source->ino, source->record.mode), target_entry.born));
     if (exchange) {
-      PROJFS_TRY(change.put(source_key, format_entry(target->ino, target->record.mode)));
+      PROJFS_TRY(change.put(source_key, format_entry(target->ino, target->record.mode),
+                            source_entry.born));
       if (source_is_dir && !target_is_dir) --next_from.nlink, ++to_record.nlink;
       if (!source_is_dir && target_is_dir) ++next_from.nlink, --to_record.nlink;
-      if (target_is_dir) next_target->parent = parent;
+      PROJFS_TRY(move_name(change, target->ino, *next_target, there, here));
     } else {
-      PROJFS_TRY(change.remove(source_key));
+      PROJFS_TRY(change.remove(source_key, source_entry.born));
       --next_from.entries;
       if (!target) ++to_record.entries;
       if (source_is_dir) {
         --next_from.nlink;
         if (!target) ++to_record.nlink;
       }
-      if (target) PROJFS_TRY(drop_link(change, *target, *next_target));
+      if (target) PROJFS_TRY(drop_link(change, *target, *next_target, there));
     }
-    if (source_is_dir) next_source.parent = new_parent;
+    PROJFS_TRY(move_name(change, source->ino, next_source, here, there));
 
     PROJFS_TRY(put_record(change, *from, next_from));
     if (from != to) PROJFS_TRY(put_record(change, *to, next_to));

@@ -5,7 +5,9 @@
 // directory entry and inode of the largest project.
 #include <sys/stat.h>
 #include <algorithm>
+#include <tuple>
 
+#include "base/frozen_index.h"
 #include "fs/acl.h"
 #include "fs/file_map.h"
 #include "host/local_store.h"
@@ -19,19 +21,6 @@ using meta::InodeRecord;
 using meta::Kind;
 
 constexpr std::size_t kMostProblems = 1000;
-
-class Snapshot {
- public:
-  explicit Snapshot(Database& db) : db_(db), snapshot_(db.raw().GetSnapshot()) {}
-  ~Snapshot() { db_.raw().ReleaseSnapshot(snapshot_); }
-  Snapshot(const Snapshot&) = delete;
-  Snapshot& operator=(const Snapshot&) = delete;
-  [[nodiscard]] const rocksdb::Snapshot* get() const { return snapshot_; }
-
- private:
-  Database& db_;
-  const rocksdb::Snapshot* snapshot_;
-};
 
 class ProjectCheck {
  public:
@@ -75,13 +64,15 @@ class ProjectCheck {
   struct Link {  // an entry that names `ino`
     Ino ino;
     Ino dir;
+    std::uint64_t hash;  // of the name
     std::uint32_t type;
+    [[nodiscard]] auto place() const { return std::tuple(ino, dir, hash); }
   };
   struct Node {
     Ino ino;
     Ino parent;
-    std::uint32_t mode, nlink;
-    bool operator<(const Node& o) const { return ino < o.ino; }
+    std::uint64_t name_hash;
+    std::uint32_t mode, nlink, flags;
   };
 
   void problem(const std::string& what) {
@@ -104,7 +95,7 @@ class ProjectCheck {
         const Ino target = in.varint();
         const auto type = static_cast<std::uint32_t>(in.u8()) << 12;
         if (!in.done()) problem("an entry of " + name_of(key.ino) + " does not decode");
-        links_.push_back({target, key.ino, type});
+        links_.push_back({target, key.ino, key.number(), type});
         ++current_.entries;
         ++report_.entries;
         break;
@@ -116,6 +107,12 @@ class ProjectCheck {
         if (key.name() == fs::kDefaultAclName) current_.default_acl = true;
         if (key.name() == "security.capability") current_.capability = true;
         break;
+      case Kind::kName: {
+        Reader in(key.rest);
+        const Ino dir = in.be64();
+        names_.push_back({key.ino, dir, in.be64(), 0});
+        break;
+      }
       case Kind::kOrphan:
         orphans_.push_back(key.number());
         break;
@@ -156,7 +153,7 @@ class ProjectCheck {
     ++report_.inodes;
     ++inodes_;
     bytes_ += r.allocated + c.xattr_bytes;
-    nodes_.push_back({c.ino, r.parent, r.mode, r.nlink});
+    nodes_.push_back({c.ino, r.parent, r.name_hash, r.mode, r.nlink, r.flags});
     const auto expect = [&](bool ok, const std::string& what) {
       if (!ok) problem(name_of(c.ino) + ": " + what);
     };
@@ -186,7 +183,9 @@ class ProjectCheck {
 
   void compare_links() {
     std::sort(links_.begin(), links_.end(),
-              [](const Link& a, const Link& b) { return a.ino < b.ino; });
+              [](const Link& a, const Link& b) { return a.place() < b.place(); });
+    // The places that the inodes with many names know of must be those of the links.
+    auto named = names_.begin();
     std::sort(orphans_.begin(), orphans_.end());
     // nodes_ is sorted already: keys are in the order of inode numbers.
     std::vector<std::uint32_t> subdirectories(nodes_.size(), 0);
@@ -200,18 +199,24 @@ class ProjectCheck {
         if (link->type != (node.mode & S_IFMT))
           problem("an entry of " + name_of(link->dir) + " has another type than " +
                   name_of(node.ino));
+        bool known = node.parent == link->dir && node.name_hash == link->hash;
+        if ((node.flags & InodeRecord::kManyNames) != 0) {
+          known = named != names_.end() && named->place() == link->place();
+          if (known) ++named;
+        }
+        if (!known)
+          problem(name_of(node.ino) + " does not know that it has a name in " + name_of(link->dir));
         if (S_ISDIR(node.mode)) {
-          if (node.parent != link->dir)
-            problem(name_of(node.ino) + " is in " + name_of(link->dir) + ", its record says " +
-                    name_of(node.parent));
-          const auto parent =
-              std::lower_bound(nodes_.begin(), nodes_.end(), Node{link->dir, 0, 0, 0});
-          if (parent != nodes_.end() && parent->ino == link->dir)
-            ++subdirectories[static_cast<std::size_t>(parent - nodes_.begin())];
+          const auto parent = find_node(link->dir);
+          if (parent != nodes_.end())
+            ++subdirectories[static_cast<std::size_t>(parent - nodes_.cbegin())];
         }
       }
     }
     while (link != links_.end()) dangling(*link++);
+    if (named != names_.end())
+      problem(name_of(named->ino) + " knows of a name that it does not have in " +
+              name_of(named->dir));
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
       const auto& node = nodes_[i];
       const bool listed = std::binary_search(orphans_.begin(), orphans_.end(), node.ino);
@@ -230,10 +235,17 @@ class ProjectCheck {
                 " links, its record says " + std::to_string(node.nlink));
     }
     for (const Ino ino : orphans_) {
-      if (!std::binary_search(nodes_.begin(), nodes_.end(), Node{ino, 0, 0, 0}))
+      if (find_node(ino) == nodes_.end())
         problem("unlinked " + name_of(ino) + " is listed but does not exist");
     }
     if (nodes_.empty() || nodes_[0].ino != kRootIno) problem("it has no root directory");
+  }
+
+  [[nodiscard]] std::vector<Node>::const_iterator find_node(Ino ino) const {
+    const auto at =
+        std::lower_bound(nodes_.begin(), nodes_.end(), ino,
+                         [](const Node& node, Ino wanted) { return node.ino < wanted; });
+    return at != nodes_.end() && at->ino == ino ? at : nodes_.end();
   }
 
   void dangling(const Link& link) {
@@ -267,6 +279,7 @@ class ProjectCheck {
   Current current_;
   std::vector<Node> nodes_;
   std::vector<Link> links_;
+  std::vector<Link> names_;  // as the inodes with many of them say; in the order of the keys
   std::vector<Ino> orphans_;
   std::uint64_t bytes_ = 0, inodes_ = 0;
 };
@@ -299,7 +312,7 @@ Result<CheckReport> LocalStore::check(bool read_data, const std::function<void(d
     if (progress) progress(part);
   };
   CheckReport report;
-  const Snapshot snapshot(*db_);
+  const FrozenIndex snapshot(*db_);
   std::vector<std::pair<meta::ProjectNo, std::string>> projects;
   {
     const std::string begin = "project.id/", end = "project.id0";

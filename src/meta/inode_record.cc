@@ -38,6 +38,8 @@ std::string InodeRecord::encode() const {
   put_time(out, mtime, btime.tv_sec);
   put_time(out, ctime, btime.tv_sec);
   put_varint(out, attr_floor);
+  put_varint(out, parent);
+  put_le64(out, name_hash);
   switch (mode & S_IFMT) {
     case S_IFREG:
       put_varint(out, size);
@@ -46,7 +48,6 @@ std::string InodeRecord::encode() const {
       break;
     case S_IFDIR:
       put_varint(out, entries);
-      put_varint(out, parent);
       break;
     case S_IFLNK:
       put_string(out, target);
@@ -70,6 +71,8 @@ std::optional<InodeRecord> InodeRecord::decode(std::string_view data) {
   r.mtime = get_time(in, r.btime.tv_sec);
   r.ctime = get_time(in, r.btime.tv_sec);
   r.attr_floor = in.varint();
+  r.parent = in.varint();
+  r.name_hash = in.le64();
   switch (r.mode & S_IFMT) {
     case S_IFREG:
       r.size = in.varint();
@@ -78,7 +81,6 @@ std::optional<InodeRecord> InodeRecord::decode(std::string_view data) {
       break;
     case S_IFDIR:
       r.entries = in.varint();
-      r.parent = in.varint();
       break;
     case S_IFLNK:
       r.target = in.string();
@@ -94,9 +96,10 @@ std::optional<InodeRecord> InodeRecord::decode(std::string_view data) {
 bool operator==(const InodeRecord& a, const InodeRecord& b) {
   return a.mode == b.mode && a.nlink == b.nlink && a.uid == b.uid && a.gid == b.gid &&
          a.flags == b.flags && a.rdev == b.rdev && a.size == b.size && a.allocated == b.allocated &&
-         a.entries == b.entries && a.parent == b.parent && same(a.atime, b.atime) &&
-         same(a.mtime, b.mtime) && same(a.ctime, b.ctime) && same(a.btime, b.btime) &&
-         a.target == b.target && a.data_floor == b.data_floor && a.attr_floor == b.attr_floor;
+         a.entries == b.entries && a.parent == b.parent && a.name_hash == b.name_hash &&
+         same(a.atime, b.atime) && same(a.mtime, b.mtime) && same(a.ctime, b.ctime) &&
+         same(a.btime, b.btime) && a.target == b.target && a.data_floor == b.data_floor &&
+         a.attr_floor == b.attr_floor;
 }
 
 }  // namespace projfs::meta

@@ -21,6 +21,7 @@ struct InodeRecord {
     kAccessAcl = 4,
     kDefaultAcl = 8,
     kCapability = 16,  // security.capability
+    kManyNames = 32,   // has had several: its names are in records of their own (Kind::kName)
   };
 
   std::uint32_t mode = 0;
@@ -31,7 +32,10 @@ struct InodeRecord {
   std::uint64_t size = 0;       // directories: 0
   std::uint64_t allocated = 0;  // bytes, a multiple of kBlock
   std::uint64_t entries = 0;    // of a directory, without "." and ".."
-  Ino parent = 0;               // of a directory
+  // Where its name is, unless kManyNames: the directory, and the hash by which that is ordered.
+  // Means nothing without a link, nor for the root, which is its own parent.
+  Ino parent = 0;
+  std::uint64_t name_hash = 0;
   timespec atime{}, mtime{}, ctime{}, btime{};
   std::string target;  // of a symlink
 

@@ -22,6 +22,7 @@ enum class Kind : std::uint8_t {
   kInode = 'i',
   kXattr = 'x',
   kMap = 'm',
+  kName = 'l',  // where a name of an inode is that has had several
   kEntry = 'n',
   kOrphan = 'o',  // under inode 0: one for each inode without a name
 };
@@ -54,6 +55,13 @@ inline std::string xattr_key(ProjectNo project, Ino ino, std::string_view name) 
   auto key = key_of(project, ino, Kind::kXattr);
   key.append(name);
   key.push_back('\0');
+  return key;
+}
+// One for each name of an inode with InodeRecord::kManyNames.
+inline std::string name_key(ProjectNo project, Ino ino, Ino dir, std::uint64_t hash) {
+  auto key = key_of(project, ino, Kind::kName);
+  put_be64(key, dir);
+  put_be64(key, hash);
   return key;
 }
 inline std::string map_key(ProjectNo project, Ino ino, std::uint64_t segment) {

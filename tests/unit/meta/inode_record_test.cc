@@ -19,6 +19,8 @@ InodeRecord sample(std::uint32_t type) {
   r.mtime = {20'000'000'000, 999'999'999};  // after 2262, which nanoseconds in 64 bits cannot say
   r.ctime = {1'700'000'001, 0};
   r.attr_floor = 5ull << 40;
+  r.parent = 42;
+  r.name_hash = 0x123456789abcdef;
   switch (type) {
     case S_IFREG:
       r.size = 16ull << 40;
@@ -27,7 +29,6 @@ InodeRecord sample(std::uint32_t type) {
       break;
     case S_IFDIR:
       r.entries = 1'000'000;
-      r.parent = 42;
       break;
     case S_IFLNK:
       r.target = std::string(4095, 'x');
@@ -64,6 +65,8 @@ TEST(InodeRecordTest, AnOrdinaryFileIsSmall) {
   r.size = 10'000;
   r.allocated = 3 * kBlock;
   r.data_floor = r.attr_floor = (1ull << 40) + 100'000;
+  r.parent = 1'000'000;
+  r.name_hash = ~std::uint64_t{0} >> 1;
   EXPECT_LT(r.encode().size(), 64u);
 }
 
