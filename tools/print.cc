@@ -2,6 +2,7 @@
 #include "print.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -62,6 +63,10 @@ std::string print_project(const json& p) {
   lines.emplace_back("owner", number(p["owner"]["uid"]) + ":" + number(p["owner"]["gid"]));
   add_quota(lines, p);
   lines.emplace_back("staged", size(p["staged_bytes"]) + ", waiting to be deduplicated and packed");
+  lines.emplace_back("snapshots", number(p["snapshots"]));
+  const auto skipped = p.find("snapshots_skipped");
+  if (skipped != p.end() && skipped->is_string())
+    lines.emplace_back("skipped", "automatic snapshots: " + skipped->get<std::string>());
   return aligned(lines);
 }
 
@@ -162,6 +167,15 @@ std::string print_stats(const json& s) {
                                     number(e["refused_space"]) + " for lack of disk space");
   lines.emplace_back("damaged", number(e["damaged_reads"]) + " reads");
   lines.emplace_back("cached", number(e["inodes_cached"]) + " inodes");
+  const auto& pauses = s["snapshot_pauses"];
+  const auto ms = [](const json& ns) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.2f ms", ns.get<double>() / 1e6);
+    return std::string(text.data());
+  };
+  lines.emplace_back("snapshots", number(pauses["count"]) + " made; writers waited " +
+                                      ms(pauses["p50_ns"]) + " (median), " + ms(pauses["p99_ns"]) +
+                                      " (99 %), " + ms(pauses["max_ns"]) + " (longest)");
   std::string out = aligned(lines);
   for (const auto& m : s["mounts"]) {
     out += m["id"].get<std::string>() + " at " + m["mountpoint"].get<std::string>() + ": " +

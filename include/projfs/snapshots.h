@@ -46,6 +46,25 @@ struct SnapshotPolicy {
   friend bool operator==(const SnapshotPolicy&, const SnapshotPolicy&) = default;
 };
 
+// One thing in which two states of a project differ. A file is the same file if it is the same
+// inode; one that took the place of another of its type, and neither is known on the other side,
+// counts as the same too (as editors save files). Paths are relative to the project's root, which
+// is ".".
+struct Difference {
+  enum class Kind : std::uint8_t {
+    kAdded,     // the name `path` is there only now
+    kRemoved,   // the name `path` was there only then
+    kRenamed,   // what was `old_path` is now `path`, with everything below it
+    kModified,  // the content of `path` differs
+    // Mode, owner or extended attributes differ, or the time of change alone (not that of a
+    // directory, which goes with its entries).
+    kMetadata,
+  };
+  Kind kind = Kind::kAdded;
+  std::uint32_t type = 0;  // S_IFMT bits
+  std::string path, old_path;
+};
+
 class Snapshots {
  public:
   virtual ~Snapshots() = default;
@@ -75,6 +94,14 @@ class Snapshots {
   // A snapshot as a volume: EROFS for every change, the same inode numbers as the head. One object
   // as long as anybody holds it. After the snapshot was deleted every call on it fails with ESTALE.
   virtual Result<std::shared_ptr<Volume>> volume(std::uint64_t number) = 0;
+
+  // What differs in the state `to` (a snapshot's number; nullopt: the head) from that of the
+  // snapshot `from`, in no particular order, at a cost by what changed between them. `from` may be
+  // the newer one. While the head changes it is compared as it was at the call, as far as names go.
+  // `sink` returns false to stop (ECANCELED); `progress` (may be empty) gets 0..1.
+  using DifferenceSink = std::function<bool(const Difference&)>;
+  virtual Status diff(std::uint64_t from, std::optional<std::uint64_t> to,
+                      const DifferenceSink& sink, const std::function<void(double)>& progress) = 0;
 
   virtual Result<SnapshotPolicy> policy() = 0;  // the default unless one was set
   virtual Status set_policy(const SnapshotPolicy& policy) = 0;

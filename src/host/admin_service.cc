@@ -87,7 +87,7 @@ struct AdminService::Entry {
 };
 
 const AdminService::Entry* AdminService::find(std::string_view verb) {
-  static constexpr std::array<Entry, 22> kVerbs = {{
+  static constexpr std::array<Entry, 23> kVerbs = {{
       {"store.status", &AdminService::store_status, false},
       {"store.check", &AdminService::store_check, false},
       {"store.gc", &AdminService::store_gc, false},
@@ -109,6 +109,7 @@ const AdminService::Entry* AdminService::find(std::string_view verb) {
       {"snapshot.release", &AdminService::snapshot_release, false},
       {"snapshot.policy", &AdminService::snapshot_policy, true},
       {"snapshot.prune", &AdminService::snapshot_prune, false},
+      {"snapshot.diff", &AdminService::snapshot_diff, true},
       {"versions", &AdminService::versions, true},
   }};
   for (const auto& entry : kVerbs) {

@@ -90,6 +90,8 @@ class AdminService {
   Result<nlohmann::json> snapshot_policy(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> snapshot_prune(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> versions(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_diff(Arguments&, const AdminPeer&,
+                                       const AdminProgress&);  // admin_diff.cc
   Result<nlohmann::json> set_held(Arguments&, const AdminPeer&, bool held);
 
   // The project, if it is there and the peer may ask about it. Who may not learns nothing of

@@ -24,8 +24,9 @@ std::optional<LiveValue> decode_live(std::string_view data) {
   return v;
 }
 
-Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key) {
-  PROJFS_ASSIGN(auto data, db.get(Family::kLive, key));
+Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key,
+                                          const rocksdb::Snapshot* at) {
+  PROJFS_ASSIGN(auto data, db.get(Family::kLive, key, at));
   if (!data) return std::optional<LiveValue>();
   auto value = decode_live(*data);
   if (!value) return fail(EIO, "a metadata record does not decode");

@@ -45,7 +45,8 @@ struct LiveValue {
 };
 [[nodiscard]] std::string encode_live(Epoch born, std::string_view payload);
 [[nodiscard]] std::optional<LiveValue> decode_live(std::string_view data);
-[[nodiscard]] Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key);
+[[nodiscard]] Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key,
+                                                        const rocksdb::Snapshot* at = nullptr);
 
 class Change {
  public:

@@ -12,8 +12,9 @@ namespace {
 // Walks the versions in history that were valid at an epoch, one for each key that has one.
 class HistoryCursor {
  public:
-  HistoryCursor(const Database& db, Epoch at, const rocksdb::Slice* upper)
-      : at_(at), it_(db.scan(Family::kHistory, upper)) {}
+  HistoryCursor(const Database& db, Epoch at, const rocksdb::Slice* upper,
+                const rocksdb::Snapshot* frozen)
+      : at_(at), it_(db.scan(Family::kHistory, upper, frozen)) {}
 
   Status seek(const std::string& begin) {
     it_->Seek(begin);
@@ -69,9 +70,9 @@ class HistoryCursor {
 }  // namespace
 
 Result<std::optional<std::string>> View::get(std::string_view key) const {
-  PROJFS_ASSIGN(auto live, get_live(db_, key));
+  PROJFS_ASSIGN(auto live, get_live(db_, key, frozen_));
   if (live && live->born <= at_) return std::optional<std::string>(std::move(live->payload));
-  const auto it = db_.scan(Family::kHistory);
+  const auto it = db_.scan(Family::kHistory, nullptr, frozen_);
   it->Seek(history_key(key, at_));
   if (it->Valid() && it->key().size() == key.size() + 8 &&
       it->key().starts_with(rocksdb::Slice(key.data(), key.size()))) {
@@ -86,9 +87,9 @@ Result<std::optional<std::string>> View::get(std::string_view key) const {
 
 Status View::scan(const std::string& begin, const std::string& end, const Visitor& visit) const {
   const rocksdb::Slice upper(end);
-  const auto live = db_.scan(Family::kLive, &upper);
+  const auto live = db_.scan(Family::kLive, &upper, frozen_);
   live->Seek(begin);
-  HistoryCursor old(db_, at_, &upper);
+  HistoryCursor old(db_, at_, &upper, frozen_);
   PROJFS_TRY(old.seek(begin));
   while (true) {
     std::optional<LiveValue> present;

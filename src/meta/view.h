@@ -18,7 +18,9 @@ namespace projfs::meta {
 
 class View {
  public:
-  View(const Database& db, Epoch at) : db_(db), at_(at) {}
+  // `frozen`: reads that state of the database, whatever changes later; null: the present one.
+  View(const Database& db, Epoch at, const rocksdb::Snapshot* frozen = nullptr)
+      : db_(db), at_(at), frozen_(frozen) {}
 
   [[nodiscard]] Epoch epoch() const { return at_; }
 
@@ -34,6 +36,7 @@ class View {
  private:
   const Database& db_;
   const Epoch at_;
+  const rocksdb::Snapshot* const frozen_;
 };
 
 }  // namespace projfs::meta

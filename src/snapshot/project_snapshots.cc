@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "projfs/store.h"
+#include "snapshot/diff.h"
 #include "snapshot/retention.h"
 
 namespace projfs::snapshot {
@@ -296,10 +297,15 @@ Result<std::vector<SnapshotInfo>> ProjectSnapshots::list() {
   return out;
 }
 
+// Whoever shows a project asks for this: by the keys alone, not by each one's figures.
 std::uint64_t ProjectSnapshots::count() {
+  const auto number = project_->number();
+  const auto end = meta::snapshot_number_key(number + 1, 0);
+  const rocksdb::Slice upper(end);
+  const auto it = engine_.db.scan(kTable, &upper);
   std::uint64_t n = 0;
-  const auto status = each(0, [&](const SnapshotInfo&) { return ++n != 0; });
-  return status ? n : 0;
+  for (it->Seek(meta::snapshot_number_key(number, 0)); it->Valid(); it->Next()) ++n;
+  return n;
 }
 
 Result<std::shared_ptr<Volume>> ProjectSnapshots::volume(std::uint64_t number) {
@@ -321,6 +327,24 @@ Result<std::shared_ptr<Volume>> ProjectSnapshots::volume(std::uint64_t number) {
     std::erase_if(volumes_, [](const auto& item) { return item.second.expired(); });
   }
   return std::static_pointer_cast<Volume>(volume);
+}
+
+Status ProjectSnapshots::diff(std::uint64_t from, std::optional<std::uint64_t> to,
+                              const DifferenceSink& sink,
+                              const std::function<void(double)>& progress) {
+  const auto state = [this](std::uint64_t number) -> Result<Diff::State> {
+    PROJFS_ASSIGN(const auto found, by_number(number));
+    PROJFS_ASSIGN(auto content, volume(number));
+    return Diff::State{found.epoch, std::move(content)};
+  };
+  PROJFS_ASSIGN(const auto before, state(from));
+  Diff::State after;
+  if (to) {
+    PROJFS_ASSIGN(after, state(*to));
+  } else {
+    after.volume = std::make_shared<SnapshotVolume>(engine_, project_, after.epoch, 0);
+  }
+  return Diff(engine_, project_->number(), before, after).run(sink, progress);
 }
 
 bool ProjectSnapshots::in_use() {

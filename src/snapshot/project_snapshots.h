@@ -43,6 +43,8 @@ class ProjectSnapshots final : public Snapshots {
   Status each(std::uint64_t after, const Sink& sink) override;
   [[nodiscard]] std::uint64_t count() override;
   Result<std::shared_ptr<Volume>> volume(std::uint64_t number) override;
+  Status diff(std::uint64_t from, std::optional<std::uint64_t> to, const DifferenceSink& sink,
+              const std::function<void(double)>& progress) override;
   Result<SnapshotPolicy> policy() override;
   Status set_policy(const SnapshotPolicy& policy) override;
 

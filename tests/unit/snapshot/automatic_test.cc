@@ -135,6 +135,40 @@ TEST_F(AutomaticTest, AWallClockThatJumpsChangesNamesOnly) {
   EXPECT_THAT(host.projects["a"].snapshots, SizeIs(3));
 }
 
+// As after a daemon that was down: nobody knows which of them changed.
+TEST_F(AutomaticTest, TenThousandProjectsAreLookedAtOnceAndTheIdleOnesNeverAgain) {
+  constexpr int kProjects = 10'000;
+  std::vector<std::shared_ptr<ChangeSignal>> held;
+  for (int i = 0; i < kProjects; ++i) {
+    const auto id = std::to_string(i);
+    host.projects[id].changed = i % 100 == 0;
+    held.push_back(automatic.signal(id));
+    automatic.look_at(id);
+  }
+  std::size_t made = 0, most = 0;
+  const auto count = [&] {
+    std::size_t n = 0;
+    for (const auto& [id, p] : host.projects) n += p.snapshots.size();
+    return n;
+  };
+  for (int tenth = 0; tenth < 10; ++tenth) {
+    pass(kPeriod / 10);
+    most = std::max(most, count() - made);
+    made = count();
+  }
+  EXPECT_EQ(made, kProjects / 100u);
+  EXPECT_LT(most, 40u) << "spread over the period";
+  EXPECT_EQ(automatic.queued(), 0u);
+  pass(3 * kPeriod);
+  change("7");
+  pass(kPeriod);
+  EXPECT_EQ(count(), made + 1);
+  for (const auto& [id, p] : host.projects) {
+    ASSERT_EQ(p.looked_at, id == "7" ? 2 : 1) << id;
+    ASSERT_LE(p.snapshots.size(), 1u) << id;
+  }
+}
+
 TEST_F(AutomaticTest, ANameLivedTwiceGetsANumber) {
   host.projects["a"];
   auto held = automatic.signal("a");

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include <cstdlib>
 #include <filesystem>
@@ -134,7 +135,8 @@ class SnapshotTest : public ::testing::Test {
     } else if (dice < 30) {
       if (!volume_->unlink(from_dir, from)) (void)volume_->rmdir(from_dir, from);
     } else if (dice < 36) {
-      (void)volume_->rename(from_dir, from, dir, name, 0);
+      const unsigned flags = below(4) == 0 ? RENAME_EXCHANGE : 0;
+      (void)volume_->rename(from_dir, from, dir, name, flags);
     } else if (dice < 42) {
       AttrChange change;
       change.mode = 0600 + below(64);
