@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// usage: engine-operations DIRECTORY [COUNT]
+// usage: engine-operations DIRECTORY [COUNT [SNAPSHOTS]]
 //
 // Makes a store in DIRECTORY (missing or empty; left there) and prints what one operation of the
 // engine costs this thread, without FUSE: processor time and time on the clock, in microseconds.
-// Ingestion and everything else in the background is off. Profile it with perf record.
+// Ingestion and everything else in the background is off. Profile it with perf record. SNAPSHOTS:
+// so many are there already, and of nothing that the operations change.
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -51,7 +52,7 @@ struct Forgetful final : Volume::KernelView {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: engine-operations DIRECTORY [COUNT]\n");
+    std::fprintf(stderr, "usage: engine-operations DIRECTORY [COUNT [SNAPSHOTS]]\n");
     return 2;
   }
   const std::size_t count = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 20000;
@@ -73,6 +74,12 @@ int main(int argc, char** argv) {
   const auto dir = must(volume->mkdir(kRootIno, "d", 0755, {}), "mkdir")->ino;
   const auto name = [](const char* prefix, std::size_t i) { return prefix + std::to_string(i); };
 
+  const std::size_t snapshots = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 0;
+  const auto made = *must(store->snapshots("p"), "snapshots");
+  for (std::size_t i = 0; i < snapshots; ++i) {
+    must(volume->mknod(kRootIno, name("before", i), 0100644, 0, {}), "mknod");
+    must(made->create(name("s", i), false), "snapshot");
+  }
   std::printf("%-24s %8s %8s\n", "us for one", "cpu", "clock");
   std::vector<Ino> files(count);
   measure("create", count, [&](std::size_t i) {

@@ -13,6 +13,7 @@ import traceback
 import inputs as preparation
 import memory
 import report
+import snapshots
 import space
 import systems
 import workloads
@@ -87,7 +88,7 @@ def load():
     return os.getloadavg()[0]
 
 
-EXTRA = {"space": space.backups, "memory": memory.idle}
+EXTRA = {"space": space.backups, "memory": memory.idle, "snapshots": snapshots.measure}
 
 
 def keep(path, names, results):

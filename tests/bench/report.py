@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 
+import snapshots
 import workloads
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -118,6 +119,7 @@ def tables(results):
              "includes everything else that ran on it: %s." % (results["date"], results["machine"], ", ".join(runs))]
     for title, lines in (("Speed", speed(results)), ("Where projfs spends the time", processor(results)),
                          ("Space for 15 versions of two packages", space(results)),
+                         ("Snapshots", snapshots.lines(results.get("snapshots"))),
                          ("Memory", memory(results))):
         if len(lines) > (2 if lines and lines[0].startswith("|") else 0):
             parts.append("### %s\n\n%s" % (title, "\n".join(lines)))
