@@ -87,7 +87,7 @@ struct AdminService::Entry {
 };
 
 const AdminService::Entry* AdminService::find(std::string_view verb) {
-  static constexpr std::array<Entry, 22> kVerbs = {{
+  static constexpr std::array<Entry, 24> kVerbs = {{
       {"store.status", &AdminService::store_status, false},
       {"store.check", &AdminService::store_check, false},
       {"store.gc", &AdminService::store_gc, false},
@@ -109,6 +109,8 @@ const AdminService::Entry* AdminService::find(std::string_view verb) {
       {"snapshot.release", &AdminService::snapshot_release, false},
       {"snapshot.policy", &AdminService::snapshot_policy, true},
       {"snapshot.prune", &AdminService::snapshot_prune, false},
+      {"clone", &AdminService::clone, false},
+      {"snapshot.rollback", &AdminService::snapshot_rollback, false},
       {"versions", &AdminService::versions, true},
   }};
   for (const auto& entry : kVerbs) {
@@ -179,6 +181,12 @@ json AdminService::describe(const ProjectInfo& info) {
   out["snapshots"] = snapshots ? (*snapshots)->count() : 0;
   const auto skipped = snapshots_.skipped(info.id);
   out["snapshots_skipped"] = skipped ? json(*skipped) : json(nullptr);
+  out["base"] = nullptr;
+  if (info.base) {
+    out["base"] = {
+        {"project", info.base->project.empty() ? json(nullptr) : json(info.base->project)},
+        {"epoch", info.base->epoch}};
+  }
   out["replicas"] = json::array();
   return out;
 }
@@ -380,6 +388,7 @@ Result<json> AdminService::stats(Arguments& arguments, const AdminPeer& /*peer*/
                 {"damaged_reads", s.damaged_reads},
                 {"inodes_cached", s.inodes_cached},
                 {"overlay_extents", s.overlay_extents},
+                {"records_written", s.records_written},
                 {"staged_bytes", status.staged_bytes},
                 {"stage_disk_bytes", status.stage_disk_bytes}}},
               {"snapshot_pauses",
