@@ -81,6 +81,14 @@ class Snapshots {
   virtual Status remove(std::string_view name) = 0;
   // A renamed snapshot is no longer automatic.
   virtual Status rename(std::string_view name, std::string_view new_name) = 0;
+  // Makes the head what it was in a snapshot. What it is until then is kept as a snapshot first,
+  // "before-rollback-" and the time, which is returned; all others stay. Costs as much as changed
+  // since, whatever the size of the project; changes of the head wait meanwhile. Inodes of both
+  // sides keep their numbers; one that the snapshot lacks is gone, also for who has it open
+  // (ESTALE). EDQUOT as from create(). `changed` (may be empty) is told of everything that a kernel
+  // may have cached: of an inode, or of the entry `name` in the directory `ino`.
+  using Changed = std::function<void(Ino ino, std::string_view name)>;
+  virtual Result<SnapshotInfo> rollback(std::string_view name, const Changed& changed) = 0;
   virtual Status set_held(std::string_view name, bool held) = 0;
 
   virtual Result<SnapshotInfo> find(std::string_view name) = 0;

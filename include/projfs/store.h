@@ -60,6 +60,12 @@ struct ProjectSpec {
   DedupMode dedup = DedupMode::kStore;
 };
 
+// What a clone still shares records with.
+struct CloneBase {
+  std::string project;  // its id; empty: destroyed
+  std::uint64_t epoch = 0;
+};
+
 struct ProjectInfo {
   std::uint64_t number = 0;  // key prefix; never reused
   std::string id;
@@ -71,6 +77,7 @@ struct ProjectInfo {
   Quota quota;
   Usage usage;
   std::uint64_t staged_bytes = 0;
+  std::optional<CloneBase> base;
   // A sentence if the project's record is damaged: then nothing is known but its number and id.
   std::string problem;
 };
@@ -94,6 +101,7 @@ struct StoreStats {  // since open
   std::uint64_t refused_quota = 0, refused_space = 0;
   std::uint64_t damaged_reads = 0;
   std::uint64_t inodes_cached = 0, overlay_extents = 0;
+  std::uint64_t records_written = 0;  // to the index
   SnapshotPauses snapshot_pauses;
 };
 
@@ -138,7 +146,15 @@ class Store {
 
   // --- projects --- (ids unknown: ENOENT; malformed: EINVAL)
   virtual Result<ProjectInfo> create(const ProjectSpec& spec) = 0;  // EEXIST if taken
-  // The id is free at once; space comes back in the background. EBUSY while a volume is in use.
+  // A project `id` that begins as a copy of another one, or of a snapshot of it unless `snapshot`
+  // is empty, and is independent of it from then on. Costs the same whatever there is to copy: data
+  // and records are shared; what of `source` was staged is ingested first. Owner, quotas,
+  // deduplication and policy are those of `source`. EEXIST if taken; ENOENT; EDQUOT as from
+  // Snapshots::create().
+  virtual Result<ProjectInfo> clone(std::string_view source, std::string_view snapshot,
+                                    std::string_view id) = 0;
+  // The id is free at once; space comes back in the background, once no clone needs it. EBUSY while
+  // a volume is in use.
   virtual Status destroy(std::string_view id) = 0;
   // Sorted by id. A damaged project is listed with its problem, and shown likewise.
   virtual Result<std::vector<ProjectInfo>> list() = 0;

@@ -17,7 +17,7 @@ Result<Attr> ProjectVolume::getattr(Ino ino) {
 }
 
 Result<Attr> ProjectVolume::setattr(Ino ino, const AttrChange& change, const Caller& /*caller*/) {
-  if (change.size) PROJFS_TRY(engine_.ingester->throttle());
+  if (change.size) PROJFS_TRY(engine_.ingester->throttle(*project_));
   PROJFS_ASSIGN(const auto found, inode(ino));
   if (change.size) {
     if (S_ISDIR(found->record.mode)) return fail(EISDIR);
@@ -54,7 +54,7 @@ Result<Attr> ProjectVolume::change_attributes(const InodePtr& found, const AttrC
     next.mode = (next.mode & S_IFMT) | (*change.mode & 07777);
     if ((next.flags & InodeRecord::kAccessAcl) != 0) {
       const auto key = meta::xattr_key(project_->number(), inode.ino, kAccessAclName);
-      PROJFS_ASSIGN(const auto value, meta::get_live(engine_.db, key));
+      PROJFS_ASSIGN(const auto value, project_->head().find(key));
       auto acl = value ? Acl::parse(value->payload) : std::nullopt;
       if (!acl) return fail(EIO, "an ACL does not decode");
       acl->set_mode(next.mode);

@@ -31,7 +31,7 @@ Result<std::size_t> ProjectVolume::read(Ino ino, std::uint64_t offset, MutableBy
 
 Status ProjectVolume::write(Ino ino, std::uint64_t offset, Bytes data, bool drop_set_id) {
   if (data.empty()) return {};
-  PROJFS_TRY(engine_.ingester->throttle());
+  PROJFS_TRY(engine_.ingester->throttle(*project_));
   PROJFS_ASSIGN(const auto found, inode(ino));
   if (S_ISDIR(found->record.mode)) return fail(EISDIR);
   if (!S_ISREG(found->record.mode)) return fail(EINVAL);

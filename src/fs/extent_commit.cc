@@ -6,6 +6,7 @@
 
 #include "fs/frozen_state.h"
 #include "fs/project.h"
+#include "meta/cursor.h"
 
 namespace projfs::fs {
 namespace {
@@ -13,19 +14,18 @@ namespace {
 using meta::kSegmentBytes;
 
 // The segments of the inode that exist in [first, last].
-Result<std::vector<std::uint64_t>> existing_segments(const Engine& engine, const Inode& inode,
-                                                     std::uint64_t first, std::uint64_t last) {
+Result<std::vector<std::uint64_t>> existing_segments(const Inode& inode, std::uint64_t first,
+                                                     std::uint64_t last) {
   std::vector<std::uint64_t> found;
   const auto project = inode.project->number();
-  const auto end = meta::seek_key(project, inode.ino, meta::Kind::kMap, last + 1);
-  const rocksdb::Slice upper(end);
-  const auto it = engine.db.scan(Family::kLive, &upper);
-  for (it->Seek(meta::seek_key(project, inode.ino, meta::Kind::kMap, first)); it->Valid();
-       it->Next()) {
+  meta::Cursor at(inode.project->head(),
+                  meta::seek_key(project, inode.ino, meta::Kind::kMap, first),
+                  meta::seek_key(project, inode.ino, meta::Kind::kMap, last + 1));
+  for (; at.valid(); at.next()) {
     meta::ParsedKey key;
-    if (meta::parse_key(it->key().ToStringView(), key)) found.push_back(key.number());
+    if (meta::parse_key(at.key(), key)) found.push_back(key.number());
   }
-  PROJFS_TRY(from_rocksdb(it->status(), "reading a file map"));
+  PROJFS_TRY(at.status());
   return found;
 }
 
@@ -74,6 +74,12 @@ void count_references(const Engine& engine, meta::Change& change, const meta::Ex
 Status change_segment(const Engine& engine, const Project& project, meta::Change& change,
                       std::string_view key, const meta::ExtentList& before, meta::Epoch born,
                       const meta::ExtentList& after) {
+  if (born != 0) {
+    // What the project inherits holds no references of its own. From here on it does, whether the
+    // version stays in history or is replaced.
+    PROJFS_ASSIGN(const bool inherited, change.inherits(key));
+    if (inherited) count_references(engine, change, {}, before, false);
+  }
   Result<meta::Change::Old> old = meta::Change::Old::kNone;
   if (after.empty()) {
     old = change.remove(key, born);
@@ -115,7 +121,7 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
                       std::span<const NewExtent> extents, std::optional<std::uint64_t> copied) {
   const auto project = inode.project->number();
   PROJFS_ASSIGN(const auto epochs, inode.project->epochs_at(engine.db, state.epoch));
-  meta::Change change(engine.db, project, epochs);
+  meta::Change change(engine.db, project, epochs, &inode.project->head());
 
   // Which extents touch which segment. Holes reach only segments that exist.
   std::map<std::uint64_t, std::vector<const NewExtent*>> by_segment;
@@ -124,7 +130,7 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
     const auto last = (e.end - 1) / kSegmentBytes;
     if (e.kind == PieceKind::kHole) {
       if (inode.record.allocated == 0) continue;
-      PROJFS_ASSIGN(const auto present, existing_segments(engine, inode, first, last));
+      PROJFS_ASSIGN(const auto present, existing_segments(inode, first, last));
       for (const auto s : present) by_segment[s].push_back(&e);
     } else {
       for (auto s = first; s <= last; ++s) by_segment[s].push_back(&e);
@@ -135,7 +141,7 @@ Status commit_extents(const Engine& engine, Inode& inode, const CapturedState& s
     meta::Epoch born = 0;
     const auto key = meta::map_key(project, inode.ino, segment);
     if (inode.record.allocated != 0) {
-      PROJFS_ASSIGN(const auto live, meta::get_live(engine.db, key));
+      PROJFS_ASSIGN(const auto live, inode.project->head().find(key));
       if (live) {
         auto list = meta::ExtentList::decode(live->payload);
         if (!list) return fail(EIO, "a file map segment does not decode");

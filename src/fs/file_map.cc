@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "fs/project.h"
-#include "meta/change.h"
+#include "meta/cursor.h"
 
 namespace projfs::fs {
 namespace {
@@ -36,9 +36,8 @@ Result<meta::ExtentList> decode_segment(std::string_view payload) {
 // an iterator, so that the cost is by extents that exist, not by the length of a sparse file.
 class BaseCursor {
  public:
-  BaseCursor(const Engine& engine, meta::ProjectNo project, Ino ino, bool has_extents,
-             std::uint64_t end)
-      : engine_(engine), project_(project), ino_(ino), has_extents_(has_extents), end_(end) {}
+  BaseCursor(const Project& project, Ino ino, bool has_extents, std::uint64_t end)
+      : project_(project), ino_(ino), has_extents_(has_extents), end_(end) {}
 
   // The piece at `at`, reaching to `limit` at the most. Calls must go forwards.
   Result<Piece> piece(std::uint64_t at, std::uint64_t limit) {
@@ -77,46 +76,38 @@ class BaseCursor {
   Status load(std::uint64_t at) {
     const auto wanted = at / kSegmentBytes;
     if (exhausted_ || (loaded_ && segment_ >= wanted)) return {};
-    if (!iterator_ && !loaded_ && (end_ - 1) / kSegmentBytes == wanted) {
-      PROJFS_ASSIGN(list_, load_segment(engine_.db, project_, ino_, wanted));
+    if (!cursor_ && !loaded_ && (end_ - 1) / kSegmentBytes == wanted) {
+      PROJFS_ASSIGN(list_, load_segment(project_, ino_, wanted));
       segment_ = wanted;
       loaded_ = true;
       return {};
     }
-    if (!iterator_) {
-      upper_ = meta::seek_key(project_, ino_, meta::Kind::kMap, (end_ - 1) / kSegmentBytes + 1);
-      upper_slice_ = upper_;
-      iterator_ = engine_.db.scan(Family::kLive, &upper_slice_);
-      iterator_->Seek(meta::seek_key(project_, ino_, meta::Kind::kMap, wanted));
+    if (!cursor_) {
+      const auto number = project_.number();
+      cursor_.emplace(
+          project_.head(), meta::seek_key(number, ino_, meta::Kind::kMap, wanted),
+          meta::seek_key(number, ino_, meta::Kind::kMap, (end_ - 1) / kSegmentBytes + 1));
     }
-    while (iterator_->Valid()) {
+    for (; cursor_->valid(); cursor_->next()) {
       meta::ParsedKey key;
-      if (!meta::parse_key(iterator_->key().ToStringView(), key))
-        return fail(EIO, "a file map key does not decode");
+      if (!meta::parse_key(cursor_->key(), key)) return fail(EIO, "a file map key does not decode");
       const auto number = key.number();
-      if (number >= wanted) {
-        const auto live = meta::decode_live(iterator_->value().ToStringView());
-        if (!live) return fail(EIO, "a file map segment does not decode");
-        PROJFS_ASSIGN(list_, decode_segment(live->payload));
-        segment_ = number;
-        loaded_ = true;
-        iterator_->Next();
-        return {};
-      }
-      iterator_->Next();
+      if (number < wanted) continue;
+      PROJFS_ASSIGN(list_, decode_segment(cursor_->value().payload));
+      segment_ = number;
+      loaded_ = true;
+      cursor_->next();
+      return {};
     }
     exhausted_ = true;
-    return from_rocksdb(iterator_->status(), "reading a file map");
+    return cursor_->status();
   }
 
-  const Engine& engine_;
-  const meta::ProjectNo project_;
+  const Project& project_;
   const Ino ino_;
   const bool has_extents_;
   const std::uint64_t end_;
-  std::string upper_;
-  rocksdb::Slice upper_slice_;
-  std::unique_ptr<rocksdb::Iterator> iterator_;
+  std::optional<meta::Cursor> cursor_;
   bool loaded_ = false, exhausted_ = false;
   std::uint64_t segment_ = 0;
   meta::ExtentList list_;
@@ -124,17 +115,16 @@ class BaseCursor {
 
 }  // namespace
 
-Result<meta::ExtentList> load_segment(const Database& db, meta::ProjectNo project, Ino ino,
-                                      std::uint64_t segment) {
-  PROJFS_ASSIGN(const auto live, meta::get_live(db, meta::map_key(project, ino, segment)));
+Result<meta::ExtentList> load_segment(const Project& project, Ino ino, std::uint64_t segment) {
+  PROJFS_ASSIGN(const auto live,
+                project.head().find(meta::map_key(project.number(), ino, segment)));
   if (!live) return meta::ExtentList();
   return decode_segment(live->payload);
 }
 
-Status for_each_piece(const Engine& engine, meta::ProjectNo project, Ino ino,
-                      const Overlay& overlay, bool has_extents, std::uint64_t begin,
-                      std::uint64_t end, const PieceVisitor& visit) {
-  BaseCursor base(engine, project, ino, has_extents, end);
+Status for_each_piece(const Project& project, Ino ino, const Overlay& overlay, bool has_extents,
+                      std::uint64_t begin, std::uint64_t end, const PieceVisitor& visit) {
+  BaseCursor base(project, ino, has_extents, end);
   auto over = overlay.find(begin);
   std::uint64_t at = begin;
   while (at < end) {
@@ -156,10 +146,10 @@ Status for_each_piece(const Engine& engine, meta::ProjectNo project, Ino ino,
   return {};
 }
 
-Status for_each_piece(const Engine& engine, const Inode& inode, std::uint64_t begin,
+Status for_each_piece(const Engine& /*engine*/, const Inode& inode, std::uint64_t begin,
                       std::uint64_t end, const PieceVisitor& visit) {
-  return for_each_piece(engine, inode.project->number(), inode.ino, inode.overlay,
-                        inode.record.allocated != 0, begin, end, visit);
+  return for_each_piece(*inode.project, inode.ino, inode.overlay, inode.record.allocated != 0,
+                        begin, end, visit);
 }
 
 Result<std::uint64_t> allocated_in(const Engine& engine, const Inode& inode, std::uint64_t begin,

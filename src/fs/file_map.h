@@ -34,9 +34,8 @@ Status for_each_piece(const Engine& engine, const Inode& inode, std::uint64_t be
                       std::uint64_t end, const PieceVisitor& visit);
 // The same from a copy of an overlay, for content as it was when the copy was taken; `has_extents`
 // is false if the index is known to hold none.
-Status for_each_piece(const Engine& engine, meta::ProjectNo project, Ino ino,
-                      const Overlay& overlay, bool has_extents, std::uint64_t begin,
-                      std::uint64_t end, const PieceVisitor& visit);
+Status for_each_piece(const Project& project, Ino ino, const Overlay& overlay, bool has_extents,
+                      std::uint64_t begin, std::uint64_t end, const PieceVisitor& visit);
 
 // Bytes of the blocks in [begin, end) that hold anything but holes. REQUIRES: block-aligned.
 Result<std::uint64_t> allocated_in(const Engine& engine, const Inode& inode, std::uint64_t begin,
@@ -47,7 +46,6 @@ Status read_pieces(const Engine& engine, const std::vector<Piece>& pieces, std::
                    MutableBytes out);
 
 // The extents of one segment in the index.
-Result<meta::ExtentList> load_segment(const Database& db, meta::ProjectNo project, Ino ino,
-                                      std::uint64_t segment);
+Result<meta::ExtentList> load_segment(const Project& project, Ino ino, std::uint64_t segment);
 
 }  // namespace projfs::fs

@@ -80,7 +80,8 @@ bool Ingester::under_pressure() const {
          engine_.counters.staged_records > options_.overlay_extents / 2;
 }
 
-Status Ingester::throttle() {
+Status Ingester::throttle(const Project& project) {
+  project.wait_while_held();
   const auto too_much = [this] {
     return engine_.stage.staged_bytes() > options_.stage_bytes ||
            engine_.counters.staged_records > options_.overlay_extents;
@@ -241,13 +242,12 @@ Status Ingester::make_chunks(Job& job, ChunkStore::Ingest& ingest) {
       job.extents.push_back({e.begin, e.end, e.kind, 0, 0});
     }
   }
-  const auto project = job.inode->project->number();
   for (auto& [begin, end] : job.runs) {
     // A file that grows by appending was cut wherever the data ended; the last chunk joins the new
     // data, so that the cuts are where they would be had it been written at once.
     if (job.has_extents && begin > 0) {
       const auto segment = (begin - 1) / meta::kSegmentBytes;
-      PROJFS_ASSIGN(const auto list, load_segment(engine_.db, project, job.inode->ino, segment));
+      PROJFS_ASSIGN(const auto list, load_segment(*job.inode->project, job.inode->ino, segment));
       const auto at = static_cast<std::uint32_t>(begin - segment * meta::kSegmentBytes);
       const auto e = list.find(at - 1);
       if (e != list.extents().end() && e->offset < at && e->end() >= at &&
@@ -288,8 +288,8 @@ Status Ingester::chunk_run(Job& job, ChunkStore::Ingest& ingest, std::uint64_t b
     buffer.resize(upto - at);
     // A run may include holes and reserved blocks (when a whole segment is cut again): those stay.
     std::vector<Piece> pieces;
-    PROJFS_TRY(for_each_piece(engine_, job.inode->project->number(), job.inode->ino, job.overlay,
-                              job.has_extents, at, upto, [&](const Piece& p) {
+    PROJFS_TRY(for_each_piece(*job.inode->project, job.inode->ino, job.overlay, job.has_extents, at,
+                              upto, [&](const Piece& p) {
                                 pieces.push_back(p);
                                 return true;
                               }));
@@ -366,6 +366,45 @@ Status Ingester::ingest(const InodePtr& inode) {
     const std::shared_lock lock(inode->mutex);
     if (inode->gone || inode->frozen.empty()) return {};
   }
+}
+
+namespace {
+
+// Something of an epoch up to `upto` is staged.
+bool lags(const Inode& inode, meta::Epoch upto) {
+  const std::shared_lock lock(inode.mutex);
+  if (inode.gone) return false;
+  return (!inode.frozen.empty() && inode.frozen.front().epoch <= upto) ||
+         (!inode.staged.empty() && inode.state_epoch <= upto);
+}
+
+}  // namespace
+
+Status Ingester::ingest_project(meta::ProjectNo project, meta::Epoch upto) {
+  while (true) {
+    auto behind = engine_.inodes.of_project(project);
+    std::erase_if(behind, [upto](const InodePtr& inode) { return !lags(*inode, upto); });
+    if (behind.empty()) return {};
+    while (!behind.empty()) {
+      std::vector<InodePtr> batch;
+      for (std::uint64_t bytes = 0;
+           !behind.empty() && batch.size() < kRoundInodes && bytes < kRoundBytes;
+           behind.pop_back()) {
+        bytes += behind.back()->staged_bytes;
+        batch.push_back(behind.back());
+      }
+      if (auto status = round(batch); !status) {
+        for (const auto& inode : batch) enqueue(inode);
+        return status;
+      }
+    }
+  }
+}
+
+bool Ingester::anything_staged(meta::ProjectNo project) const {
+  const auto all = engine_.inodes.of_project(project);
+  return std::any_of(all.begin(), all.end(),
+                     [](const InodePtr& inode) { return lags(*inode, ~meta::Epoch{0}); });
 }
 
 Status Ingester::ingest_all() {

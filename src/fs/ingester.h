@@ -35,13 +35,17 @@ class Ingester {
 
   // The inode has staged records. Its present holder may let go of it.
   void enqueue(const InodePtr& inode);
-  // Waits while too much is staged. Call without locks, before staging more. ENOSPC or EIO when
-  // ingestion cannot make room.
-  Status throttle();
+  // Waits while too much is staged, or while the project's data is held. Call without locks, before
+  // staging more. ENOSPC or EIO when ingestion cannot make room.
+  Status throttle(const Project& project);
   // Ingests everything staged before the call.
   Status ingest_all();
   // Ingests what one inode holds of closed epochs, and maybe more. Call without locks.
   Status ingest(const InodePtr& inode);
+  // Ingests everything staged that belongs to epochs of a project up to `upto`. Call without locks.
+  Status ingest_project(meta::ProjectNo project, meta::Epoch upto);
+  // Whether anything of a project is staged. REQUIRES: the project's quiesce is held alone.
+  [[nodiscard]] bool anything_staged(meta::ProjectNo project) const;
   // Lets the stage recycle what has been ingested.
   Status checkpoint();
 

@@ -61,7 +61,7 @@ struct Inode {
   // in the index change only under it (or when the inode goes away).
   std::mutex ingest_mutex;
 
-  std::shared_mutex mutex;
+  mutable std::shared_mutex mutex;
   // --- guarded by mutex ---
   // Times, mode, owner, links, flags but kSparse: as they are. size, allocated, data_floor and
   // kSparse: as in the index; the present ones are below.

@@ -26,7 +26,7 @@ void InodeCache::trim(Shard& s) {
 }
 
 Result<InodePtr> InodeCache::load(const std::shared_ptr<Project>& project, Ino ino) const {
-  PROJFS_ASSIGN(const auto live, meta::get_live(db_, meta::inode_key(project->number(), ino)));
+  PROJFS_ASSIGN(const auto live, project->head().find(meta::inode_key(project->number(), ino)));
   if (!live) return fail(ESTALE);
   auto record = meta::InodeRecord::decode(live->payload);
   if (!record) {
@@ -89,6 +89,17 @@ void InodeCache::forget(const InodePtr& inode) {
   s.order.erase(it->second);
   s.map.erase(it);
   ++s.evictions;
+}
+
+std::vector<InodePtr> InodeCache::of_project(meta::ProjectNo project) const {
+  std::vector<InodePtr> found;
+  for (const auto& s : shards_) {
+    const std::lock_guard lock(s.mutex);
+    for (const auto& inode : s.order) {
+      if (inode->project->number() == project) found.push_back(inode);
+    }
+  }
+  return found;
 }
 
 std::vector<InodePtr> InodeCache::take_project(meta::ProjectNo project) {

@@ -26,6 +26,8 @@ class InodeCache {
   // A new inode, not in the index before. REQUIRES: its number is new.
   void insert(const InodePtr& inode);
   void forget(const InodePtr& inode);
+  // All inodes of a project that are in memory.
+  [[nodiscard]] std::vector<InodePtr> of_project(meta::ProjectNo project) const;
   // Removes and returns all inodes of a project.
   std::vector<InodePtr> take_project(meta::ProjectNo project);
   // All inodes of a project that are in memory.

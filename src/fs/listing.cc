@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "fs/project_volume.h"
+#include "meta/cursor.h"
 
 namespace projfs::fs {
 namespace {
@@ -43,9 +44,17 @@ Status ProjectVolume::attributes_of(std::span<const Ino> inos, std::vector<Attr>
   engine_.db.raw().MultiGet(rocksdb::ReadOptions(), engine_.db.family(Family::kLive), slices.size(),
                             slices.data(), values.data(), statuses.data());
   for (std::size_t k = 0; k < keys.size(); ++k) {
-    if (statuses[k].IsNotFound()) continue;  // removed meanwhile: ino stays 0
-    PROJFS_TRY(from_rocksdb(statuses[k], "reading inodes"));
-    const auto live = meta::decode_live(values[k].ToStringView());
+    std::optional<meta::LiveValue> live;
+    if (!statuses[k].IsNotFound()) {
+      PROJFS_TRY(from_rocksdb(statuses[k], "reading inodes"));
+      live = meta::decode_live(values[k].ToStringView());
+    } else if (project_->head().base() != nullptr) {
+      PROJFS_ASSIGN(live, project_->head().find(keys[k]));
+      if (!live) continue;
+    } else {
+      continue;  // removed meanwhile: ino stays 0
+    }
+    if (live && live->removed()) continue;
     auto record = live ? meta::InodeRecord::decode(live->payload) : std::nullopt;
     if (!record) return fail(EIO, "an inode record does not decode");
     Inode scratch(project_, inos[missing[k]]);
@@ -64,27 +73,23 @@ Status ProjectVolume::readdir(Ino dir_ino, std::uint64_t cookie, bool want_attr,
     return {};
 
   const auto number = project_->number();
-  const auto end = meta::end_key(number, dir_ino, meta::Kind::kEntry);
-  const rocksdb::Slice upper(end);
-  const auto it = engine_.db.scan(Family::kLive, &upper);
-  it->Seek(meta::seek_key(number, dir_ino, meta::Kind::kEntry, cookie < 4 ? 0 : cookie + 1));
+  meta::Cursor at(project_->head(),
+                  meta::seek_key(number, dir_ino, meta::Kind::kEntry, cookie < 4 ? 0 : cookie + 1),
+                  meta::end_key(number, dir_ino, meta::Kind::kEntry));
   std::vector<Listed> batch;
   std::vector<Attr> attrs;
   while (true) {
     batch.clear();
     // A batch does not end between two names with the same hash: they are told apart only here.
-    while (it->Valid()) {
+    for (; at.valid(); at.next()) {
       meta::ParsedKey key;
-      if (!meta::parse_key(it->key().ToStringView(), key)) return fail(EIO, "a key is damaged");
+      if (!meta::parse_key(at.key(), key)) return fail(EIO, "a key is damaged");
       const auto hash = key.number();
       if (batch.size() >= kBatch && batch.back().hash != hash) break;
-      const auto live = meta::decode_live(it->value().ToStringView());
-      if (!live) return fail(EIO, "a directory entry does not decode");
-      PROJFS_ASSIGN(const auto entry, parse_entry(live->payload));
+      PROJFS_ASSIGN(const auto entry, parse_entry(at.value().payload));
       batch.push_back({std::string(key.name()), entry->ino, entry->type, hash});
-      it->Next();
     }
-    PROJFS_TRY(from_rocksdb(it->status(), "listing a directory"));
+    PROJFS_TRY(at.status());
     if (batch.empty()) return {};
     if (want_attr) {
       std::vector<Ino> inos;

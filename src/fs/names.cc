@@ -44,7 +44,7 @@ std::string ProjectVolume::key_of_entry(Ino dir, std::string_view name) const {
 }
 
 Result<std::optional<Entry>> ProjectVolume::find_entry(Ino dir, std::string_view name) const {
-  PROJFS_ASSIGN(const auto live, meta::get_live(engine_.db, key_of_entry(dir, name)));
+  PROJFS_ASSIGN(const auto live, project_->head().find(key_of_entry(dir, name)));
   if (!live) return std::optional<Entry>();
   PROJFS_ASSIGN(auto entry, fs::parse_entry(live->payload));
   entry.born = live->born;
@@ -94,9 +94,8 @@ Result<ProjectVolume::NewInode> ProjectVolume::new_inode(const Inode& parent, st
   }
   const bool inherits = (parent.record.flags & InodeRecord::kDefaultAcl) != 0 && !S_ISLNK(mode);
   if (inherits) {
-    PROJFS_ASSIGN(const auto value,
-                  meta::get_live(engine_.db,
-                                 meta::xattr_key(project_->number(), parent.ino, kDefaultAclName)));
+    PROJFS_ASSIGN(const auto value, project_->head().find(meta::xattr_key(
+                                        project_->number(), parent.ino, kDefaultAclName)));
     auto acl = value ? Acl::parse(value->payload) : std::nullopt;
     if (!acl) return fail(EIO, "a default ACL does not decode");
     if (S_ISDIR(mode)) {

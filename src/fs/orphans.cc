@@ -9,6 +9,7 @@
 #include "fs/ingester.h"
 #include "fs/project_volume.h"
 #include "fs/reclaimer.h"
+#include "meta/cursor.h"
 #include "meta/extent_list.h"
 #include "projfs/log.h"
 #include "projfs/out_of_reach.h"
@@ -161,29 +162,27 @@ Result<bool> ProjectVolume::remove_segments(meta::Change& change, const Inode& i
                                             std::size_t most) const {
   if (inode.record.allocated == 0) return false;
   const auto number = project_->number();
-  const auto remove = [&](std::string_view key, std::string_view value) -> Status {
-    const auto live = meta::decode_live(value);
-    auto list = live ? meta::ExtentList::decode(live->payload) : std::nullopt;
+  const auto remove = [&](std::string_view key, const meta::LiveValue& live) -> Status {
+    const auto list = meta::ExtentList::decode(live.payload);
     if (!list) return fail(EIO, "a file map segment does not decode");
-    return change_segment(engine_, *project_, change, key, *list, live->born, {});
+    return change_segment(engine_, *project_, change, key, *list, live.born, {});
   };
   const bool sparse = (inode.record.flags & meta::InodeRecord::kSparse) != 0;
   if (!sparse && inode.record.size <= meta::kSegmentBytes) {  // a look-up is cheaper than a scan
     const auto key = meta::map_key(number, inode.ino, 0);
-    PROJFS_ASSIGN(const auto value, engine_.db.get(Family::kLive, key));
-    if (value) PROJFS_TRY(remove(key, *value));
+    PROJFS_ASSIGN(const auto live, project_->head().find(key));
+    if (live) PROJFS_TRY(remove(key, *live));
     return false;
   }
-  const auto end = meta::end_key(number, inode.ino, meta::Kind::kMap);
-  const rocksdb::Slice upper(end);
-  const auto it = engine_.db.scan(Family::kLive, &upper);
+  meta::Cursor at(project_->head(), meta::key_of(number, inode.ino, meta::Kind::kMap),
+                  meta::end_key(number, inode.ino, meta::Kind::kMap));
   std::size_t removed = 0;
-  for (it->Seek(meta::key_of(number, inode.ino, meta::Kind::kMap)); it->Valid(); it->Next()) {
+  for (; at.valid(); at.next()) {
     if (removed == most) return true;
-    PROJFS_TRY(remove(it->key().ToStringView(), it->value().ToStringView()));
+    PROJFS_TRY(remove(at.key(), at.value()));
     ++removed;
   }
-  PROJFS_TRY(from_rocksdb(it->status(), "reading a file map"));
+  PROJFS_TRY(at.status());
   return false;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/project.h"
 
+#include "meta/cursor.h"
 #include "meta/snapshot_record.h"
 
 namespace projfs::fs {
@@ -18,8 +19,9 @@ bool add_within(std::atomic<std::uint64_t>& used, std::uint64_t amount, std::uin
 
 }  // namespace
 
-Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo number) {
-  std::shared_ptr<Project> self(new Project());
+Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo number,
+                                               std::shared_ptr<meta::Lineage> lineage) {
+  std::shared_ptr<Project> self(new Project(db, std::move(lineage)));
   self->number_ = number;
   PROJFS_ASSIGN(const auto data, db.get(Family::kSystem, meta::project_key(number)));
   if (!data) return fail(ENOENT, "no project has the number " + std::to_string(number));
@@ -47,15 +49,13 @@ Result<std::shared_ptr<Project>> Project::load(Database& db, meta::ProjectNo num
   self->reserved_ino_ = reserved ? Reader(*reserved).varint() : kRootIno + 1;
   self->next_ino_ = self->reserved_ino_;
 
-  const auto begin = meta::key_of(number, 0, meta::Kind::kOrphan);
-  const auto end = meta::end_key(number, 0, meta::Kind::kOrphan);
-  const rocksdb::Slice upper(end);
-  const auto it = db.scan(Family::kLive, &upper);
-  for (it->Seek(begin); it->Valid(); it->Next()) {
+  meta::Cursor at(self->head_, meta::key_of(number, 0, meta::Kind::kOrphan),
+                  meta::end_key(number, 0, meta::Kind::kOrphan));
+  for (; at.valid(); at.next()) {
     meta::ParsedKey key;
-    if (meta::parse_key(it->key().ToStringView(), key)) self->orphans_.insert(key.number());
+    if (meta::parse_key(at.key(), key)) self->orphans_.insert(key.number());
   }
-  PROJFS_TRY(from_rocksdb(it->status(), "reading the orphans of project " + self->id()));
+  PROJFS_TRY(at.status());
   self->orphan_count_ = self->orphans_.size();
   return self;
 }
@@ -87,6 +87,26 @@ bool Project::charge(std::uint64_t bytes, std::uint64_t inodes) {
 void Project::refund(std::uint64_t bytes, std::uint64_t inodes) {
   if (bytes != 0) used_bytes_ -= bytes;
   if (inodes != 0) used_inodes_ -= inodes;
+}
+
+void Project::hold_data() {
+  const std::lock_guard lock(held_mutex_);
+  held_ = true;
+}
+
+void Project::release_data() {
+  {
+    const std::lock_guard lock(held_mutex_);
+    held_ = false;
+  }
+  released_.notify_all();
+}
+
+void Project::wait_while_held() const {
+  if (!held_.load(std::memory_order_relaxed)) [[likely]]
+    return;
+  std::unique_lock lock(held_mutex_);
+  released_.wait(lock, [this] { return !held_; });
 }
 
 Quota Project::quota() const {

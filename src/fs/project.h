@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -13,6 +14,7 @@
 
 #include "fs/quiesce.h"
 #include "meta/change.h"
+#include "meta/lineage.h"
 #include "meta/project_record.h"
 #include "projfs/database.h"
 #include "projfs/stage.h"
@@ -22,8 +24,18 @@ namespace projfs::fs {
 
 class Project {
  public:
-  // Reads the project's record, counters and orphan list. ENOENT: no such number.
-  static Result<std::shared_ptr<Project>> load(Database& db, meta::ProjectNo number);
+  // Reads the project's record, counters and orphan list. ENOENT: no such number. `lineage`: null
+  // unless it is a clone that has a base.
+  static Result<std::shared_ptr<Project>> load(Database& db, meta::ProjectNo number,
+                                               std::shared_ptr<meta::Lineage> lineage = nullptr);
+
+  // Its records as they are: the way to read live, also where a base is behind it.
+  [[nodiscard]] const meta::View& head() const { return head_; }
+  // Its records as of the end of an epoch.
+  [[nodiscard]] meta::View view_at(const Database& db, meta::Epoch epoch) const {
+    return {db, epoch, lineage_};
+  }
+  [[nodiscard]] const std::shared_ptr<meta::Lineage>& lineage() const { return lineage_; }
 
   [[nodiscard]] meta::ProjectNo number() const { return number_; }
   [[nodiscard]] const std::string& id() const { return record_.id; }
@@ -36,6 +48,11 @@ class Project {
   // would exceed the quota. Amounts given back are plain subtractions and cannot fail.
   [[nodiscard]] bool charge(std::uint64_t bytes, std::uint64_t inodes);
   void refund(std::uint64_t bytes, std::uint64_t inodes);
+  // What is in use changes by this, whatever the quota says.
+  void adjust(std::int64_t bytes, std::int64_t inodes) {
+    used_bytes_ += static_cast<std::uint64_t>(bytes);
+    used_inodes_ += static_cast<std::uint64_t>(inodes);
+  }
   // Counts what was charged before a restart, whatever the quota says now.
   void adopt(std::uint64_t bytes) { used_bytes_ += bytes; }
   [[nodiscard]] Usage usage() const {
@@ -47,6 +64,11 @@ class Project {
 
   // Data of this project in the stage.
   std::atomic<std::uint64_t> staged_bytes{0};
+
+  // While data is held, changes of data that begin wait, so that what is staged comes to an end.
+  void hold_data();
+  void release_data();
+  void wait_while_held() const;
 
   // --- epochs ---
   // Held shared by every change while it is built and committed, alone to close an epoch.
@@ -97,14 +119,21 @@ class Project {
   [[nodiscard]] std::vector<Ino> orphans() const;
 
  private:
-  Project() = default;
+  Project(const Database& db, std::shared_ptr<meta::Lineage> lineage)
+      : lineage_(std::move(lineage)), head_(db, meta::kHead, lineage_) {}
 
+  const std::shared_ptr<meta::Lineage> lineage_;
+  const meta::View head_;
   meta::ProjectNo number_ = 0;
   meta::ProjectRecord record_;
   mutable std::mutex record_mutex_;  // of changes of record_ (quota; epoch also under quiesce)
 
   Status abandon_unfinished_snapshot(Database& db);
   Status change_record(Database& db, rocksdb::WriteBatch& batch, meta::ProjectRecord next);
+
+  std::atomic<bool> held_{false};
+  mutable std::mutex held_mutex_;
+  mutable std::condition_variable released_;
 
   std::atomic<StageSeq> last_staged_{0};
   std::atomic<std::int64_t> history_bytes_{0};

@@ -88,7 +88,7 @@ class ProjectVolume final : public Volume,
   Status attributes_of(std::span<const Ino> inos, std::vector<Attr>& out) const;
   [[nodiscard]] Result<bool> is_within(Ino dir, Ino ancestor) const;
   [[nodiscard]] meta::Change change() const {
-    return {engine_.db, project_->number(), project_->epochs()};
+    return {engine_.db, project_->number(), project_->epochs(), &project_->head()};
   }
 
   // What a new inode starts with, and its xattrs (an inherited ACL).

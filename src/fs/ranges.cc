@@ -70,7 +70,7 @@ Status ProjectVolume::fallocate(Ino ino, int mode, std::uint64_t offset, std::ui
     record.length = kMaxFileSize - std::min(offset, kMaxFileSize);
     if (record.length == 0) return {};
   }
-  PROJFS_TRY(engine_.ingester->throttle());
+  PROJFS_TRY(engine_.ingester->throttle(*project_));
   PROJFS_ASSIGN(const auto found, inode(ino));
   if (S_ISDIR(found->record.mode)) return fail(EISDIR);
   if (!S_ISREG(found->record.mode)) return fail(ENODEV);
@@ -122,7 +122,7 @@ Result<std::uint64_t> ProjectVolume::seek(Ino ino, std::uint64_t offset, int whe
 
 Result<std::uint64_t> ProjectVolume::copy_range(Ino from, std::uint64_t from_offset, Ino to,
                                                 std::uint64_t to_offset, std::uint64_t length) {
-  PROJFS_TRY(engine_.ingester->throttle());
+  PROJFS_TRY(engine_.ingester->throttle(*project_));
   PROJFS_ASSIGN(const auto source, inode(from));
   PROJFS_ASSIGN(const auto target, inode(to));
   for (const auto& i : {source, target}) {
@@ -188,7 +188,7 @@ Result<std::uint64_t> ProjectVolume::copy_references(const Inode& source, std::u
 Result<std::uint64_t> ProjectVolume::copy_in(ExtentSource& source, Ino from,
                                              std::uint64_t from_offset, Ino to,
                                              std::uint64_t to_offset, std::uint64_t length) {
-  PROJFS_TRY(engine_.ingester->throttle());
+  PROJFS_TRY(engine_.ingester->throttle(*project_));
   PROJFS_ASSIGN(const auto target, inode(to));
   if (S_ISDIR(target->record.mode)) return fail(EISDIR);
   if (!S_ISREG(target->record.mode)) return fail(EINVAL);

@@ -8,6 +8,7 @@
 
 #include "fs/acl.h"
 #include "fs/project_volume.h"
+#include "meta/cursor.h"
 
 namespace projfs::fs {
 namespace {
@@ -38,8 +39,7 @@ Result<std::string> ProjectVolume::getxattr(Ino ino, std::string_view name) {
   const auto flag = flag_of(name);
   if ((found->record.flags & (flag != 0 ? flag : InodeRecord::kHasXattrs)) == 0)
     return fail(known_namespace(name) ? ENODATA : EOPNOTSUPP);
-  PROJFS_ASSIGN(auto live,
-                meta::get_live(engine_.db, meta::xattr_key(project_->number(), ino, name)));
+  PROJFS_ASSIGN(auto live, project_->head().find(meta::xattr_key(project_->number(), ino, name)));
   if (!live) return fail(known_namespace(name) ? ENODATA : EOPNOTSUPP);
   return std::move(live->payload);
 }
@@ -54,15 +54,13 @@ Result<std::vector<std::string>> ProjectVolume::listxattr(Ino ino) {
 Result<std::vector<std::string>> ProjectVolume::list_names(const Inode& inode) const {
   std::vector<std::string> names;
   if ((inode.record.flags & InodeRecord::kHasXattrs) == 0) return names;
-  const auto begin = meta::key_of(project_->number(), inode.ino, meta::Kind::kXattr);
-  const auto end = meta::end_key(project_->number(), inode.ino, meta::Kind::kXattr);
-  const rocksdb::Slice upper(end);
-  const auto it = engine_.db.scan(Family::kLive, &upper);
-  for (it->Seek(begin); it->Valid(); it->Next()) {
+  meta::Cursor at(project_->head(), meta::key_of(project_->number(), inode.ino, meta::Kind::kXattr),
+                  meta::end_key(project_->number(), inode.ino, meta::Kind::kXattr));
+  for (; at.valid(); at.next()) {
     meta::ParsedKey key;
-    if (meta::parse_key(it->key().ToStringView(), key)) names.emplace_back(key.name());
+    if (meta::parse_key(at.key(), key)) names.emplace_back(key.name());
   }
-  PROJFS_TRY(from_rocksdb(it->status(), "listing extended attributes"));
+  PROJFS_TRY(at.status());
   return names;
 }
 
@@ -86,7 +84,7 @@ Status ProjectVolume::put_xattr(Inode& inode, std::string_view name, std::string
   const auto key = meta::xattr_key(project_->number(), inode.ino, name);
   std::optional<meta::LiveValue> old;
   if ((inode.record.flags & InodeRecord::kHasXattrs) != 0) {
-    PROJFS_ASSIGN(old, meta::get_live(engine_.db, key));
+    PROJFS_ASSIGN(old, project_->head().find(key));
   }
   if (old && (flags & XATTR_CREATE) != 0) return fail(EEXIST);
   if (!old && (flags & XATTR_REPLACE) != 0) return fail(ENODATA);
@@ -162,7 +160,7 @@ Result<std::optional<std::uint64_t>> ProjectVolume::take_xattr(meta::Change& cha
                                                                InodeRecord& next,
                                                                std::string_view name) const {
   const auto key = meta::xattr_key(project_->number(), inode.ino, name);
-  PROJFS_ASSIGN(const auto old, meta::get_live(engine_.db, key));
+  PROJFS_ASSIGN(const auto old, project_->head().find(key));
   if (!old) return std::optional<std::uint64_t>();
   PROJFS_TRY(change.remove(key, old->born));
   next.flags &= ~flag_of(name);

@@ -46,6 +46,8 @@ const AdminService::Entry* AdminService::find(std::string_view verb) {
       {"snapshot.policy", &AdminService::snapshot_policy, true},
       {"snapshot.prune", &AdminService::snapshot_prune, false},
       {"snapshot.diff", &AdminService::snapshot_diff, true},
+      {"clone", &AdminService::clone, false},
+      {"snapshot.rollback", &AdminService::snapshot_rollback, false},
       {"versions", &AdminService::versions, true},
   });
   for (const auto& entry : kVerbs) {
@@ -113,6 +115,7 @@ json AdminService::describe(const ProjectInfo& info) {
   out["mountpoint"] = mountpoint ? json(*mountpoint) : json(nullptr);
   out["replicas"] = json::array();
   out["snapshots_skipped"] = nullptr;
+  out["base"] = nullptr;
   if (!info.problem.empty()) {
     // What cannot be known is null; the rest is as it is.
     for (const auto* field :
@@ -141,6 +144,11 @@ json AdminService::describe(const ProjectInfo& info) {
   if (skipped) {
     out["snapshots_skipped"] = *skipped;
     add_problem("snapshots", *skipped);
+  }
+  if (info.base) {
+    out["base"] = {
+        {"project", info.base->project.empty() ? json(nullptr) : json(info.base->project)},
+        {"epoch", info.base->epoch}};
   }
   out["problems"] = std::move(problems);
   return out;

@@ -110,6 +110,9 @@ class AdminService {
   Result<nlohmann::json> snapshot_release(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> snapshot_policy(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> snapshot_prune(Arguments&, const AdminPeer&, const AdminProgress&);
+  // admin_clones.cc
+  Result<nlohmann::json> clone(Arguments&, const AdminPeer&, const AdminProgress&);
+  Result<nlohmann::json> snapshot_rollback(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> versions(Arguments&, const AdminPeer&, const AdminProgress&);
   Result<nlohmann::json> snapshot_diff(Arguments&, const AdminPeer&,
                                        const AdminProgress&);  // admin_diff.cc

@@ -103,6 +103,7 @@ Result<json> AdminService::stats(Arguments& arguments, const AdminPeer& /*peer*/
                 {"damaged_reads", s.damaged_reads},
                 {"inodes_cached", s.inodes_cached},
                 {"overlay_extents", s.overlay_extents},
+                {"records_written", s.records_written},
                 {"staged_bytes", status.staged_bytes},
                 {"stage_disk_bytes", status.stage_disk_bytes}}},
               {"snapshot_pauses",

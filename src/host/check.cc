@@ -10,7 +10,9 @@
 #include "base/frozen_index.h"
 #include "fs/acl.h"
 #include "fs/file_map.h"
+#include "host/base_check.h"
 #include "host/local_store.h"
+#include "meta/cursor.h"
 #include "meta/extent_list.h"
 #include "snapshot/history_check.h"
 
@@ -25,26 +27,30 @@ constexpr std::size_t kMostProblems = 1000;
 class ProjectCheck {
  public:
   ProjectCheck(Database& db, const rocksdb::Snapshot* at, meta::ProjectNo number, std::string id,
-               CheckReport& report)
-      : db_(db), at_(at), number_(number), id_(std::move(id)), report_(report) {}
+               std::shared_ptr<meta::Lineage> lineage, CheckReport& report)
+      : db_(db),
+        at_(at),
+        number_(number),
+        id_(std::move(id)),
+        head_(db, meta::kHead, std::move(lineage), at),
+        report_(report) {}
 
   Status run() {
-    const auto begin = meta::project_prefix(number_);
-    const auto end = meta::project_prefix(number_ + 1);
-    const rocksdb::Slice upper(end);
-    const auto it = db_.scan(Family::kLive, &upper, at_);
-    for (it->Seek(begin); it->Valid(); it->Next()) {
+    meta::Cursor at(head_, meta::project_prefix(number_), meta::project_prefix(number_ + 1));
+    for (; at.valid(); at.next()) {
       meta::ParsedKey key;
-      const auto live = meta::decode_live(it->value().ToStringView());
-      if (!meta::parse_key(it->key().ToStringView(), key) || !live) {
+      if (!meta::parse_key(at.key(), key)) {
         problem("a metadata record does not decode");
         continue;
       }
       if (key.ino != current_.ino) finish_inode();
       current_.ino = key.ino;
-      take(key, live->payload);
+      take(key, at.value().payload);
     }
-    PROJFS_TRY(from_rocksdb(it->status(), "checking project " + id_));
+    if (!at.status()) {
+      problem(at.status().error().describe());
+      return {};
+    }
     finish_inode();
     compare_links();
     PROJFS_TRY(snapshot::check_history(db_, at_, number_,
@@ -275,6 +281,7 @@ class ProjectCheck {
   const rocksdb::Snapshot* at_;
   const meta::ProjectNo number_;
   const std::string id_;
+  const meta::View head_;
   CheckReport& report_;
   Current current_;
   std::vector<Node> nodes_;
@@ -325,11 +332,17 @@ Result<CheckReport> LocalStore::check(bool read_data, const std::function<void(d
     PROJFS_TRY(from_rocksdb(it->status(), "listing projects"));
   }
   report.projects = projects.size();
+  meta::Lineages lineages(*db_, snapshot.get());
   for (std::size_t i = 0; i < projects.size(); ++i) {
+    PROJFS_ASSIGN(const auto lineage, lineages.of(projects[i].first));
     report_progress(0.5 * static_cast<double>(i) / static_cast<double>(projects.size()));
     PROJFS_TRY(
-        ProjectCheck(*db_, snapshot.get(), projects[i].first, projects[i].second, report).run());
+        ProjectCheck(*db_, snapshot.get(), projects[i].first, projects[i].second, lineage, report)
+            .run());
   }
+  PROJFS_TRY(check_bases(*db_, snapshot.get(), lineages, [&](const std::string& what) {
+    if (report.problems.size() < kMostProblems) report.problems.push_back(what);
+  }));
   report_progress(0.5);
   PROJFS_ASSIGN(const auto chunk_problems, chunks_->check(
                                                snapshot.get(),

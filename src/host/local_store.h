@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The Store on a local directory: puts the layers together. Split by theme: open_store.cc (making,
-// opening, replay), projects.cc (the project table), maintenance.cc (background work),
+// opening, replay), projects.cc (the project table), clones.cc, maintenance.cc (background work),
 // store_status.cc, check.cc.
 #pragma once
 
@@ -16,6 +16,7 @@
 #include "fs/reclaimer.h"
 #include "host/store_identity.h"
 #include "projfs/store.h"
+#include "snapshot/flattener.h"
 #include "snapshot/pauses.h"
 #include "snapshot/project_snapshots.h"
 #include "snapshot/remover.h"
@@ -29,6 +30,8 @@ class LocalStore final : public Store {
   ~LocalStore() override;
 
   Result<ProjectInfo> create(const ProjectSpec& spec) override;
+  Result<ProjectInfo> clone(std::string_view source, std::string_view snapshot,
+                            std::string_view id) override;
   Status destroy(std::string_view id) override;
   Result<std::vector<ProjectInfo>> list() override;
   Result<ProjectInfo> show(std::string_view id) override;
@@ -61,19 +64,38 @@ class LocalStore final : public Store {
         options_(options),
         still_mounted_(options.still_mounted) {}
 
+  Status complete_rollbacks();
   Status recover(const std::vector<Staged>& staged);
   Result<bool> still_needed(const StageRecord& record, StageSeq seq);
   bool readable(meta::ProjectNo number);
-  Result<ProjectPtr> find(std::string_view id);
-  Result<ProjectPtr> load(meta::ProjectNo number);  // REQUIRES: table_mutex_
   [[nodiscard]] static ProjectInfo damaged(meta::ProjectNo number, std::string_view id,
                                            const Error& error);
+  // Unlinked inodes of the project that no kernel knows give their space back.
+  void reclaim_soon(meta::ProjectNo number);
+  Result<ProjectPtr> find(std::string_view id);
+  Result<ProjectPtr> load(meta::ProjectNo number);  // REQUIRES: table_mutex_
+  // REQUIRES: table_mutex_
+  std::shared_ptr<snapshot::ProjectSnapshots> snapshots_of(const ProjectPtr& project);
+  // The number of a project that is to be made. REQUIRES: table_mutex_
+  Result<meta::ProjectNo> new_number(std::string_view id);
+  void put_project(rocksdb::WriteBatch& batch, meta::ProjectNo number,
+                   const meta::ProjectRecord& record);
+  Status put_clone(rocksdb::WriteBatch& batch, meta::ProjectNo number, std::string_view id,
+                   const fs::Project& source, const meta::Snapshot& at);
   [[nodiscard]] ProjectInfo info(const fs::Project& project) const;
 
   void maintain();
   Status maintain_once();
   Result<bool> purge_some();           // records of destroyed projects; true: more to do
   Result<bool> remove_history_some();  // of deleted snapshots; true: more to do
+  // Clones that should no longer need their base; true: more to do.
+  Result<bool> flatten_some();
+  Result<std::optional<meta::ProjectNo>> next_to_flatten();
+  Result<bool> wants_flattening(meta::ProjectNo clone, const meta::BaseRecord& base);
+  // Commits what is in `batch`, with which the clone needs its base no more. `project`: the clone,
+  // unless it is destroyed. REQUIRES: remover_mutex_
+  Status release_base(meta::ProjectNo clone, const meta::BaseRecord& base,
+                      rocksdb::WriteBatch& batch, fs::Project* project);
   Status purge_records(meta::ProjectNo number, bool& more);
 
   const std::string directory_;
@@ -93,7 +115,10 @@ class LocalStore final : public Store {
   std::unique_ptr<fs::Ingester> ingester_;
   std::unique_ptr<fs::Reclaimer> reclaimer_;  // none without background work
 
+  std::uint64_t opened_at_ = 0;  // position in the index
+
   std::mutex table_mutex_;
+  std::unique_ptr<meta::Lineages> lineages_;
   std::map<meta::ProjectNo, ProjectPtr> projects_;  // those in memory
   std::map<meta::ProjectNo, std::weak_ptr<fs::ProjectVolume>> volumes_;
   std::set<std::string, std::less<>> still_mounted_;  // and not opened yet
@@ -102,6 +127,8 @@ class LocalStore final : public Store {
   std::mutex remover_mutex_;
   std::unique_ptr<snapshot::Remover> remover_;  // at work, of remover_project_
   ProjectPtr remover_project_;
+  std::unique_ptr<snapshot::Flattener> flattener_;  // at work; guarded by remover_mutex_
+  std::atomic<bool> look_for_clones_{true};         // some may want flattening
 
   std::mutex maintenance_mutex_;
   std::condition_variable wake_;

@@ -7,7 +7,9 @@
 #include "fs/extent_commit.h"
 #include "host/local_store.h"
 #include "meta/extent_list.h"
+#include "meta/lineage.h"
 #include "projfs/log.h"
+#include "snapshot/rollback.h"
 
 namespace projfs::host {
 namespace {
@@ -77,6 +79,12 @@ Status LocalStore::maintain_once() {
     return stopping_;
   };
   while (!stopping()) {
+    const auto more = flatten_some();
+    if (!more)
+      log::error("{}: making a clone independent failed: {}", directory_, more.error().describe());
+    if (!more || !*more) break;
+  }
+  while (!stopping()) {
     PROJFS_ASSIGN(const bool more, purge_some());
     if (!more) break;
   }
@@ -97,6 +105,9 @@ Status LocalStore::maintain_once() {
 }
 
 Status LocalStore::collect_garbage() {
+  for (bool more = true; more;) {
+    PROJFS_ASSIGN(more, flatten_some());
+  }
   for (bool more = true; more;) {
     PROJFS_ASSIGN(more, purge_some());
   }
@@ -147,17 +158,21 @@ Result<bool> LocalStore::remove_history_some() {
 }
 
 Result<bool> LocalStore::purge_some() {
-  const auto it = db_->scan(Family::kSystem);
-  it->Seek("project.dead/");
-  if (!it->Valid() || !it->key().starts_with("project.dead/")) {
-    PROJFS_TRY(from_rocksdb(it->status(), "looking for destroyed projects"));
-    return false;
+  const std::lock_guard lock(remover_mutex_);
+  const std::string begin = "project.dead/", end = "project.dead0";
+  const rocksdb::Slice upper(end);
+  const auto it = db_->scan(Family::kSystem, &upper);
+  for (it->Seek(begin); it->Valid(); it->Next()) {
+    const auto number = Reader(it->key().ToStringView().substr(begin.size())).be64();
+    // What clones read through it stays until they no longer do.
+    PROJFS_ASSIGN(const bool needed, meta::is_pinned(*db_, number, 0));
+    if (needed) continue;
+    bool more = true;
+    PROJFS_TRY(purge_records(number, more));
+    return true;
   }
-  auto name = it->key().ToStringView();
-  name.remove_prefix(std::string_view("project.dead/").size());
-  bool more = true;
-  PROJFS_TRY(purge_records(Reader(name).be64(), more));
-  return true;
+  PROJFS_TRY(from_rocksdb(it->status(), "looking for destroyed projects"));
+  return false;
 }
 
 // Drops the chunk references of some records together with the records; the last step removes the
@@ -203,10 +218,15 @@ Status LocalStore::purge_records(meta::ProjectNo number, bool& more) {
   }
   batch.Delete(db_->family(Family::kSystem), meta::snapshot_next_key(number));
   batch.Delete(db_->family(Family::kSystem), meta::snapshot_policy_key(number));
+  batch.Delete(db_->family(Family::kSystem), snapshot::Rollback::order_key(number));
   batch.DeleteRange(db_->family(Family::kCounters), meta::freed_key(number, 0),
                     meta::freed_key(number + 1, 0));
   batch.Delete(db_->family(Family::kSystem), meta::project_dead_key(number));
+  batch.Delete(db_->family(Family::kSystem), meta::base_key(number));
   more = false;
+  PROJFS_ASSIGN(const auto base, meta::get_base(*db_, number));
+  lineages_->forget(number);
+  if (base && !base->copied) return release_base(number, *base, batch, nullptr);
   return db_->commit(batch);
 }
 

@@ -206,6 +206,13 @@ std::optional<std::string> Mounts::mountpoint(std::string_view id) const {
   return mounter_.mountpoint(id);
 }
 
+std::optional<MountOptions> Mounts::options(std::string_view id) const {
+  if (!mounter_.mountpoint(id)) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  const auto it = table_.find(id);
+  return it == table_.end() ? std::nullopt : std::optional(it->second.options);
+}
+
 std::size_t Mounts::count() const { return mounter_.figures().size(); }
 
 void Mounts::keep_remembering() {

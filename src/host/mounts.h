@@ -51,6 +51,8 @@ class Mounts {
   void remove_mountpoint(std::string_view id) const;
 
   [[nodiscard]] std::optional<std::string> mountpoint(std::string_view id) const;
+  // How it is mounted, if it is.
+  [[nodiscard]] std::optional<MountOptions> options(std::string_view id) const;
   [[nodiscard]] std::size_t count() const;
 
   // From now on mounts that end are remembered: it is the daemon that goes, not the mount.

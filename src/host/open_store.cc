@@ -12,6 +12,7 @@
 #include "host/local_store.h"
 #include "meta/change.h"
 #include "projfs/log.h"
+#include "snapshot/rollback.h"
 
 namespace projfs {
 
@@ -121,12 +122,14 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
   chunks.block_cache_bytes = options.block_cache_bytes;
   PROJFS_ASSIGN(self->chunks_, ChunkStore::open(env, *self->db_, directory + "/packs", chunks));
 
+  self->lineages_ = std::make_unique<meta::Lineages>(*self->db_);
   self->inodes_ = std::make_unique<fs::InodeCache>(*self->db_, options.inode_cache);
   PROJFS_ASSIGN(const auto disk, env.space(directory));
   self->space_ = std::make_unique<fs::SpaceGauge>(
       env, directory, options.reserve_bytes != 0 ? options.reserve_bytes : default_reserve(disk));
   self->space_->refresh();
   self->index_sync_ = std::make_unique<fs::IndexSync>(*self->db_);
+  self->opened_at_ = self->index_sync_->position();
 
   std::vector<Staged> staged;
   PROJFS_ASSIGN(
@@ -151,6 +154,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
     self->reclaimer_ = std::make_unique<fs::Reclaimer>();
     self->engine_->reclaimer = self->reclaimer_.get();
   }
+  PROJFS_TRY(self->complete_rollbacks());
   PROJFS_TRY(self->recover(staged));
   if (options.background) {
     self->maintenance_ = std::thread([store = self.get()] { store->maintain(); });
@@ -185,6 +189,33 @@ Result<bool> LocalStore::still_needed(const StageRecord& record, StageSeq seq) {
   // regular file has data, and a floor that says which is its own.
   if (!S_ISREG((*inode)->record.mode)) return false;
   return seq > (*inode)->record.data_floor;
+}
+
+// Nothing of such a project is staged that counts: all of it was ingested before the rollback was
+// ordered.
+Status LocalStore::complete_rollbacks() {
+  PROJFS_ASSIGN(const auto ordered, snapshot::Rollback::ordered(*db_));
+  for (const auto number : ordered) {
+    ProjectPtr project;
+    {
+      const std::lock_guard lock(table_mutex_);
+      auto found = load(number);
+      if (!found && found.error().code == ENOENT) continue;  // destroyed
+      PROJFS_TRY(found);
+      project = std::move(*found);
+    }
+    const std::unique_lock alone(project->quiesce);
+    snapshot::Rollback work(*engine_, project);
+    if (const auto done = work.run(); done) {
+      log::info("{}: completed the rollback of project {}", directory_, project->id());
+    } else {
+      log::error(
+          "{}: the rollback of project {} cannot be completed, a part of it stays as it was: {}",
+          directory_, project->id(), done.error().describe());
+      PROJFS_TRY(work.cancel());
+    }
+  }
+  return {};
 }
 
 Status LocalStore::recover(const std::vector<Staged>& staged) {

@@ -35,7 +35,8 @@ Status check_id(std::string_view id) {
 
 Result<LocalStore::ProjectPtr> LocalStore::load(meta::ProjectNo number) {
   if (const auto it = projects_.find(number); it != projects_.end()) return it->second;
-  PROJFS_ASSIGN(auto project, fs::Project::load(*db_, number));
+  PROJFS_ASSIGN(auto lineage, lineages_->of(number));
+  PROJFS_ASSIGN(auto project, fs::Project::load(*db_, number, std::move(lineage)));
   projects_.emplace(number, project);
   return project;
 }
@@ -62,7 +63,35 @@ ProjectInfo LocalStore::info(const fs::Project& project) const {
   out.quota = project.quota();
   out.usage = project.usage();
   out.staged_bytes = project.staged_bytes;
+  if (const auto* const base = project.head().base()) {
+    out.base.emplace();
+    out.base->epoch = base->epoch;
+    const auto parent = db_->get(kTable, meta::project_key(base->project));
+    if (parent && *parent) {
+      if (const auto record = meta::ProjectRecord::decode(**parent)) out.base->project = record->id;
+    }
+  }
   return out;
+}
+
+Result<meta::ProjectNo> LocalStore::new_number(std::string_view id) {
+  PROJFS_TRY(check_id(id));
+  PROJFS_ASSIGN(const auto taken, db_->get(kTable, meta::project_id_key(id)));
+  if (taken) return fail(EEXIST, "there is a project " + std::string(id) + " already");
+  PROJFS_ASSIGN(const auto next, db_->get(kTable, meta::kProjectNextKey));
+  return next ? Reader(*next).varint() : 1;
+}
+
+void LocalStore::put_project(rocksdb::WriteBatch& batch, meta::ProjectNo number,
+                             const meta::ProjectRecord& record) {
+  std::string value;
+  put_be64(value, number);
+  batch.Put(db_->family(kTable), meta::project_id_key(record.id), value);
+  batch.Put(db_->family(kTable), meta::project_key(number), record.encode());
+  value.clear();
+  put_varint(value, number + 1);
+  batch.Put(db_->family(kTable),
+            rocksdb::Slice(meta::kProjectNextKey.data(), meta::kProjectNextKey.size()), value);
 }
 
 Result<ProjectInfo> LocalStore::create(const ProjectSpec& spec) {
@@ -71,10 +100,7 @@ Result<ProjectInfo> LocalStore::create(const ProjectSpec& spec) {
     return fail(ENOSPC, "the store's disk is full down to the reserve: no project can be made");
   }
   const std::lock_guard lock(table_mutex_);
-  PROJFS_ASSIGN(const auto taken, db_->get(kTable, meta::project_id_key(spec.id)));
-  if (taken) return fail(EEXIST, "there is a project " + spec.id + " already");
-  PROJFS_ASSIGN(const auto next, db_->get(kTable, meta::kProjectNextKey));
-  const meta::ProjectNo number = next ? Reader(*next).varint() : 1;
+  PROJFS_ASSIGN(const auto number, new_number(spec.id));
 
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -97,15 +123,7 @@ Result<ProjectInfo> LocalStore::create(const ProjectSpec& spec) {
   root.atime = root.mtime = root.ctime = root.btime = now;
 
   meta::Change change(*db_, number, {});
-  auto& batch = change.batch();
-  std::string key, value;
-  put_be64(value, number);
-  batch.Put(db_->family(kTable), meta::project_id_key(spec.id), value);
-  batch.Put(db_->family(kTable), meta::project_key(number), record.encode());
-  value.clear();
-  put_varint(value, number + 1);
-  batch.Put(db_->family(kTable),
-            rocksdb::Slice(meta::kProjectNextKey.data(), meta::kProjectNextKey.size()), value);
+  put_project(change.batch(), number, record);
   PROJFS_TRY(change.put(meta::inode_key(number, kRootIno), root.encode(), 0));
   change.count(0, 1);
   PROJFS_TRY(change.commit());
@@ -118,6 +136,8 @@ Status LocalStore::destroy(std::string_view id) {
   PROJFS_TRY(check_id(id));
   meta::ProjectNo number = 0;
   {
+    // A batch of background work may be at it.
+    const std::lock_guard nothing_in_the_background(remover_mutex_);
     const auto paused = reclaimer_ ? reclaimer_->pause() : std::unique_lock<std::mutex>();
     const std::lock_guard lock(table_mutex_);
     // Not by its record: a damaged project can be destroyed too.
@@ -142,6 +162,8 @@ Status LocalStore::destroy(std::string_view id) {
       remover_.reset();
       remover_project_.reset();
     }
+    if (flattener_ && flattener_->project() == project) flattener_.reset();
+    look_for_clones_ = true;
   }
   for (const auto& inode : inodes_->take_project(number)) {
     const std::unique_lock lock(inode->mutex);
@@ -225,20 +247,42 @@ Result<std::shared_ptr<Volume>> LocalStore::volume(std::string_view id) {
   return std::static_pointer_cast<Volume>(made);
 }
 
+void LocalStore::reclaim_soon(meta::ProjectNo number) {
+  std::shared_ptr<fs::ProjectVolume> volume;
+  {
+    const std::lock_guard lock(table_mutex_);
+    if (const auto it = volumes_.find(number); it != volumes_.end()) volume = it->second.lock();
+  }
+  // Who opens it later reclaims them then.
+  if (!volume) return;
+  const std::lock_guard lock(maintenance_mutex_);
+  opened_.push_back(std::move(volume));
+  wake_.notify_all();
+}
+
 Result<std::shared_ptr<Snapshots>> LocalStore::snapshots(std::string_view id) {
   PROJFS_ASSIGN(const auto project, find(id));
   const std::lock_guard lock(table_mutex_);
   if (!projects_.contains(project->number())) {
     return fail(ENOENT, "project " + std::string(id) + " has just been destroyed");
   }
+  return std::static_pointer_cast<Snapshots>(snapshots_of(project));
+}
+
+std::shared_ptr<snapshot::ProjectSnapshots> LocalStore::snapshots_of(const ProjectPtr& project) {
   auto& slot = snapshots_[project->number()];
   auto present = slot.lock();
   if (!present) {
-    present = std::make_shared<snapshot::ProjectSnapshots>(*engine_, project, pauses_,
-                                                           [this] { wake_.notify_all(); });
+    present = std::make_shared<snapshot::ProjectSnapshots>(
+        *engine_, project, pauses_,
+        [this] {
+          look_for_clones_ = true;
+          wake_.notify_all();
+        },
+        [this, number = project->number()] { reclaim_soon(number); });
     slot = present;
   }
-  return std::static_pointer_cast<Snapshots>(present);
+  return present;
 }
 
 }  // namespace host

@@ -89,6 +89,13 @@ Result<SnapshotInfo> ShownSnapshots::make(std::string_view name, bool automatic)
   return made;
 }
 
+Result<SnapshotInfo> ShownSnapshots::rollback(std::string_view name,
+                                              const Snapshots::Changed& changed) {
+  auto kept = engine_->rollback(name, changed);
+  if (kept) touch();
+  return kept;
+}
+
 Result<snapshot::SnapshotSet::Entry> ShownSnapshots::create(std::string_view name) {
   PROJFS_ASSIGN(const auto made, make(name, false));
   return Entry{made.number, made.name};

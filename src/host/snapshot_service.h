@@ -38,6 +38,7 @@ class ShownSnapshots final : public snapshot::SnapshotSet {
   Result<std::string> describe(std::uint64_t number) override;
 
   Result<SnapshotInfo> make(std::string_view name, bool automatic);
+  Result<SnapshotInfo> rollback(std::string_view name, const Snapshots::Changed& changed);
   Snapshots& engine() { return *engine_; }
   // Something changed them in another way.
   void touch();

@@ -57,6 +57,7 @@ StoreStats LocalStore::stats() const {
   out.refused_space = c.refused_space;
   out.inodes_cached = inodes_->size();
   out.overlay_extents = c.staged_records;
+  out.records_written = index_sync_->position() - opened_at_;
   out.snapshot_pauses = pauses_.summary();
   return out;
 }

@@ -7,32 +7,6 @@
 
 namespace projfs::meta {
 
-std::string encode_live(Epoch born, std::string_view payload) {
-  std::string out;
-  out.reserve(payload.size() + 2);
-  put_varint(out, born);
-  out.append(payload);
-  return out;
-}
-
-std::optional<LiveValue> decode_live(std::string_view data) {
-  Reader in(data);
-  LiveValue v;
-  v.born = in.varint();
-  if (!in.ok()) return std::nullopt;
-  v.payload = in.rest();
-  return v;
-}
-
-Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key,
-                                          const rocksdb::Snapshot* at) {
-  PROJFS_ASSIGN(auto data, db.get(Family::kLive, key, at));
-  if (!data) return std::optional<LiveValue>();
-  auto value = decode_live(*data);
-  if (!value) return fail(EIO, "a metadata record does not decode");
-  return value;
-}
-
 std::string change_key(ProjectNo project, Epoch epoch, std::string_view key) {
   std::string out;
   put_be64(out, project);
@@ -52,7 +26,7 @@ Result<Change::Old> Change::preserve(std::string_view key, std::optional<Epoch> 
   if (born && *born >= epochs_.current) return Old::kReplaced;
   std::optional<LiveValue> old;
   if (!born || *born != 0) {
-    PROJFS_ASSIGN(old, get_live(db_, key));
+    PROJFS_ASSIGN(old, present(key));
   }
   if (old && old->born == epochs_.current) return Old::kReplaced;
   batch_.Put(db_.family(Family::kChanges), change_key(project_, epochs_.current, key), {});
@@ -73,7 +47,7 @@ Result<Change::Old> Change::put(std::string_view key, std::string_view payload,
 
 Status Change::put_over(std::string_view key, std::string_view payload, Epoch born,
                         std::span<const PastVersion> past) {
-  PROJFS_ASSIGN(auto version, get_live(db_, key));
+  PROJFS_ASSIGN(auto version, present(key));
   if (!version) return fail(EIO, "a record that changes is not in the index");
   version->born = born;
   // The last snapshot before `next`, if it is one that saw `version`, keeps it.
@@ -98,8 +72,23 @@ Status Change::put_over(std::string_view key, std::string_view payload, Epoch bo
 
 Result<Change::Old> Change::remove(std::string_view key, std::optional<Epoch> born) {
   PROJFS_ASSIGN(const Old old, preserve(key, born));
-  batch_.Delete(db_.family(Family::kLive), rocksdb::Slice(key.data(), key.size()));
+  const rocksdb::Slice slice(key.data(), key.size());
+  if (head_ != nullptr) {
+    PROJFS_ASSIGN(const bool would_show, head_->base_has(key));
+    if (would_show) {
+      batch_.Put(db_.family(Family::kLive), slice,
+                 rocksdb::Slice(kTombstone.data(), kTombstone.size()));
+      return old;
+    }
+  }
+  batch_.Delete(db_.family(Family::kLive), slice);
   return old;
+}
+
+Result<bool> Change::inherits(std::string_view key) const {
+  if (head_ == nullptr) return false;
+  PROJFS_ASSIGN(const auto own, db_.get(Family::kLive, key));
+  return !own;
 }
 
 void Change::count(std::int64_t bytes, std::int64_t inodes) {

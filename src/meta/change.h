@@ -21,7 +21,9 @@
 #include <string_view>
 
 #include "meta/keys.h"
+#include "meta/live_value.h"
 #include "meta/version_chain.h"
+#include "meta/view.h"
 #include "projfs/database.h"
 
 namespace projfs::meta {
@@ -38,20 +40,14 @@ struct PastVersion {
   std::string payload;
 };
 
-// A live value: the epoch it was born in, then the payload.
-struct LiveValue {
-  Epoch born = 0;
-  std::string payload;
-};
-[[nodiscard]] std::string encode_live(Epoch born, std::string_view payload);
-[[nodiscard]] std::optional<LiveValue> decode_live(std::string_view data);
-[[nodiscard]] Result<std::optional<LiveValue>> get_live(const Database& db, std::string_view key,
-                                                        const rocksdb::Snapshot* at = nullptr);
-
 class Change {
  public:
-  Change(Database& db, ProjectNo project, EpochState epochs)
-      : db_(db), project_(project), epochs_(epochs) {}
+  // `head`: of a project that may have a base (lineage.h); it outlives the change.
+  Change(Database& db, ProjectNo project, EpochState epochs, const View* head = nullptr)
+      : db_(db),
+        project_(project),
+        epochs_(epochs),
+        head_(head != nullptr && head->base() != nullptr ? head : nullptr) {}
 
   // What happened to the version that was there before.
   enum class Old { kNone, kReplaced, kKept };  // kept: a snapshot still sees it, in history
@@ -68,6 +64,9 @@ class Change {
   Status put_over(std::string_view key, std::string_view payload, Epoch born,
                   std::span<const PastVersion> past);
 
+  // Whether the present version is the base's, so that the references in it are not the project's.
+  [[nodiscard]] Result<bool> inherits(std::string_view key) const;
+
   [[nodiscard]] const EpochState& epochs() const { return epochs_; }
 
   // Adds to the project's counters.
@@ -81,10 +80,14 @@ class Change {
 
  private:
   Result<Old> preserve(std::string_view key, std::optional<Epoch> born);
+  [[nodiscard]] Result<std::optional<LiveValue>> present(std::string_view key) const {
+    return head_ != nullptr ? head_->find(key) : get_live(db_, key);
+  }
 
   Database& db_;
   ProjectNo project_;
   EpochState epochs_;
+  const View* head_;  // null: there is no base
   CounterVector counters_{};
   HistoryDelta history_;
   rocksdb::WriteBatch batch_;

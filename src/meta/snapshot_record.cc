@@ -12,6 +12,7 @@ std::string SnapshotRecord::encode() const {
   put_varint(out, zigzag(created_ns));
   put_varint(out, logical_bytes);
   put_varint(out, boundary);
+  put_varint(out, inodes);
   return out;
 }
 
@@ -25,6 +26,7 @@ std::optional<SnapshotRecord> SnapshotRecord::decode(std::string_view data) {
   r.created_ns = in.signed_varint();
   r.logical_bytes = in.varint();
   r.boundary = in.varint();
+  r.inodes = in.varint();
   if (!in.done()) return std::nullopt;
   return r;
 }
@@ -84,12 +86,19 @@ Result<bool> any_dead_snapshot(const Database& db, ProjectNo project) {
   return it->Valid();
 }
 
+void forget_name(const Database& db, rocksdb::WriteBatch& batch, ProjectNo project,
+                 const SnapshotRecord& record) {
+  if ((record.flags & SnapshotRecord::kHidden) != 0) return;
+  auto* table = db.family(Family::kSystem);
+  batch.Delete(table, snapshot_name_key(project, record.name));
+  batch.Delete(table, snapshot_number_key(project, record.number));
+}
+
 void move_to_dead(const Database& db, rocksdb::WriteBatch& batch, ProjectNo project,
                   const Snapshot& snapshot) {
   auto* table = db.family(Family::kSystem);
   batch.Delete(table, snapshot_key(project, snapshot.epoch));
-  batch.Delete(table, snapshot_name_key(project, snapshot.record.name));
-  batch.Delete(table, snapshot_number_key(project, snapshot.record.number));
+  forget_name(db, batch, project, snapshot.record);
   batch.Put(table, snapshot_dead_key(project, snapshot.epoch), snapshot.record.encode());
 }
 

@@ -26,6 +26,8 @@ struct SnapshotRecord {
     kHeld = 1,
     kAutomatic = 2,
     kUnfinished = 4,  // what it holds may not be durable yet; after a crash it never was
+    // Only clones need it: without a name and a number, until they do no longer.
+    kHidden = 8,
   };
   std::string name;
   std::uint64_t number = 0;
@@ -33,6 +35,10 @@ struct SnapshotRecord {
   std::int64_t created_ns = 0;
   std::uint64_t logical_bytes = 0;  // in use when it was made
   StageSeq boundary = 0;            // staged records of the project up to here belong to it
+  std::uint64_t inodes = 0;         // as logical_bytes
+
+  // Shown to users.
+  [[nodiscard]] bool is_listed() const { return (flags & (kUnfinished | kHidden)) == 0; }
 
   [[nodiscard]] std::string encode() const;
   static std::optional<SnapshotRecord> decode(std::string_view data);
@@ -90,6 +96,9 @@ struct Snapshot {
 // Whether any deleted snapshot's history is still being removed.
 [[nodiscard]] Result<bool> any_dead_snapshot(const Database& db, ProjectNo project);
 
+// In `batch`: the snapshot is not found by its name and number any more.
+void forget_name(const Database& db, rocksdb::WriteBatch& batch, ProjectNo project,
+                 const SnapshotRecord& record);
 // In `batch`: the snapshot is no longer one, its history is to be removed.
 void move_to_dead(const Database& db, rocksdb::WriteBatch& batch, ProjectNo project,
                   const Snapshot& snapshot);

@@ -33,14 +33,16 @@ Diff::Diff(const fs::Engine& engine, meta::ProjectNo project, const State& from,
       newer_(std::max(from.epoch, to.epoch)),
       staged_(staged_changes(engine, project)),
       frozen_(engine.db),
-      from_(engine.db, frozen_.get(), project, from),
-      to_(engine.db, frozen_.get(), project, to),
+      lineage_(meta::Lineages(engine.db, frozen_.get()).of(project)),
+      from_(engine.db, frozen_, lineage_, project, from),
+      to_(engine.db, frozen_, lineage_, project, to),
       content_(project, {*from_.volume, from_.view}, {*to_.volume, to_.view}) {}
 
 Status Diff::run(const Snapshots::DifferenceSink& sink,
                  const std::function<void(double)>& progress) {
   if (older_ == newer_) return {};
   sink_ = &sink;
+  PROJFS_TRY(lineage_);
   // Had one of them been deleted before the index was frozen, it would fail from then on.
   PROJFS_TRY(from_.volume->getattr(kRootIno));
   PROJFS_TRY(to_.volume->getattr(kRootIno));

@@ -15,6 +15,7 @@
 
 #include "base/frozen_index.h"
 #include "fs/engine.h"
+#include "meta/lineage.h"
 #include "projfs/snapshots.h"
 #include "snapshot/diff_content.h"
 #include "snapshot/staged_changes.h"
@@ -36,12 +37,13 @@ class Diff {
   Status run(const Snapshots::DifferenceSink& sink, const std::function<void(double)>& progress);
 
  private:
+  using LineageResult = Result<std::shared_ptr<meta::Lineage>>;
   struct Side {
-    Side(const Database& db, const rocksdb::Snapshot* at, meta::ProjectNo project,
-         const State& state)
+    Side(const Database& db, const FrozenIndex& at, const LineageResult& lineage,
+         meta::ProjectNo project, const State& state)
         : head(state.epoch == kHead),
           volume(state.volume),
-          view(db, state.epoch, at),
+          view(db, state.epoch, lineage ? *lineage : nullptr, at.get()),
           names(project, view) {}
     bool head;
     std::shared_ptr<Volume> volume;
@@ -84,6 +86,7 @@ class Diff {
   const meta::Epoch older_, newer_;
   const StagedChanges staged_;  // taken before the index is frozen: what leaves it is in the lists
   const FrozenIndex frozen_;
+  const LineageResult lineage_;  // as of then: what a clone inherits may be copied meanwhile
   Side from_, to_;
   const ContentDiff content_;
   const Snapshots::DifferenceSink* sink_ = nullptr;

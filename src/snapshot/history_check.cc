@@ -44,6 +44,7 @@ class HistoryCheck {
       snapshots_[epoch] = 0;
       if (!alive) continue;
       alive_.push_back(epoch);
+      if ((record->flags & meta::SnapshotRecord::kHidden) != 0) continue;
       for (const auto& lead : {meta::snapshot_name_key(project_, record->name),
                                meta::snapshot_number_key(project_, record->number)}) {
         PROJFS_ASSIGN(const auto value, db_.get(Family::kSystem, lead, at_));
@@ -97,7 +98,7 @@ class HistoryCheck {
       const auto decoded = meta::decode_live(*value);
       auto list = decoded ? meta::ExtentList::decode(decoded->payload) : std::nullopt;
       if (list) live = std::move(*list);  // else reported with the live records
-      if (decoded && decoded->born <= chain.back().last)
+      if (decoded && !decoded->removed() && decoded->born <= chain.back().last)
         problem_("a live map segment overlaps its history");
     }
     for (std::size_t i = 0; i < chain.size(); ++i) {

@@ -5,9 +5,12 @@
 #include <chrono>
 #include <ctime>
 
+#include "fs/ingester.h"
+#include "meta/lineage.h"
 #include "projfs/store.h"
 #include "snapshot/diff.h"
 #include "snapshot/retention.h"
+#include "snapshot/rollback.h"
 
 namespace projfs::snapshot {
 namespace {
@@ -17,7 +20,7 @@ using meta::SnapshotRecord;
 
 constexpr Family kTable = Family::kSystem;
 
-std::string quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
+std::string in_quotes(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 Status check_name(std::string_view name) {
   if (name.size() > kMaxName) {
@@ -26,7 +29,7 @@ Status check_name(std::string_view name) {
   }
   if (name.empty() || name == "." || name == ".." || name.find('/') != name.npos ||
       name.find('\0') != name.npos) {
-    return fail(EINVAL, quoted(name) +
+    return fail(EINVAL, in_quotes(name) +
                             " is no name for a snapshot: it must not be empty, \".\" or \"..\" nor "
                             "contain a slash");
   }
@@ -38,6 +41,17 @@ std::string epoch_value(Epoch epoch) {
   put_be64(value, epoch);
   return value;
 }
+
+class DataHold {
+ public:
+  explicit DataHold(fs::Project& project) : project_(project) { project_.hold_data(); }
+  ~DataHold() { project_.release_data(); }
+  DataHold(const DataHold&) = delete;
+  DataHold& operator=(const DataHold&) = delete;
+
+ private:
+  fs::Project& project_;
+};
 
 void set_flag(SnapshotRecord& record, std::uint32_t flag, bool on) {
   record.flags = on ? record.flags | flag : record.flags & ~flag;
@@ -55,10 +69,9 @@ Result<meta::Snapshot> ProjectSnapshots::get(std::string_view name) {
   PROJFS_ASSIGN(const auto epoch, epoch_of_key(meta::snapshot_name_key(project_->number(), name)));
   if (epoch) {
     PROJFS_ASSIGN(auto record, meta::get_snapshot(engine_.db, project_->number(), *epoch));
-    if (record && (record->flags & SnapshotRecord::kUnfinished) == 0)
-      return meta::Snapshot{*epoch, std::move(*record)};
+    if (record && record->is_listed()) return meta::Snapshot{*epoch, std::move(*record)};
   }
-  return fail(ENOENT, "project " + project_->id() + " has no snapshot " + quoted(name));
+  return fail(ENOENT, "project " + project_->id() + " has no snapshot " + in_quotes(name));
 }
 
 Result<SnapshotInfo> ProjectSnapshots::info(const meta::Snapshot& snapshot) const {
@@ -76,6 +89,9 @@ Result<SnapshotInfo> ProjectSnapshots::info(const meta::Snapshot& snapshot) cons
       engine_.db.get(Family::kCounters, meta::freed_key(project_->number(), snapshot.epoch)));
   const auto freed = decode_counters(value.value_or(std::string()));
   if (!freed) return fail(EIO, "the counters of a snapshot do not decode");
+  // What clones need stays when the snapshot is deleted.
+  PROJFS_ASSIGN(const bool needed, meta::is_pinned(engine_.db, project_->number(), snapshot.epoch));
+  if (needed) return out;
   out.freed_if_deleted_bytes = static_cast<std::uint64_t>((*freed)[0]);
   return out;
 }
@@ -84,21 +100,22 @@ Status ProjectSnapshots::check_new_name(std::string_view name) {
   PROJFS_TRY(check_name(name));
   PROJFS_ASSIGN(const auto taken, epoch_of_key(meta::snapshot_name_key(project_->number(), name)));
   if (!taken) return {};
-  return fail(EEXIST, "project " + project_->id() + " has a snapshot " + quoted(name) + " already");
+  return fail(EEXIST,
+              "project " + project_->id() + " has a snapshot " + in_quotes(name) + " already");
 }
 
-Result<std::string> ProjectSnapshots::free_name(std::string_view wanted, std::int64_t now_ns) {
+Result<std::string> ProjectSnapshots::free_name(std::string_view wanted,
+                                                const std::string& otherwise) {
   if (!wanted.empty()) {
     PROJFS_TRY(check_new_name(wanted));
     return std::string(wanted);
   }
-  const auto plain = automatic_name(now_ns);
-  std::string name = plain;
+  std::string name = otherwise;
   for (unsigned n = 2;; ++n) {
     PROJFS_ASSIGN(const auto taken,
                   epoch_of_key(meta::snapshot_name_key(project_->number(), name)));
     if (!taken) return name;
-    name = plain + "-" + std::to_string(n);
+    name = otherwise + "-" + std::to_string(n);
   }
 }
 
@@ -117,7 +134,7 @@ Status ProjectSnapshots::check_history_quota() {
   }));
   std::string which;
   for (const auto& s : largest) {
-    which += (which.empty() ? "" : ", ") + quoted(s.name) + " (" +
+    which += (which.empty() ? "" : ", ") + in_quotes(s.name) + " (" +
              std::to_string(s.freed_if_deleted_bytes) + " bytes)";
   }
   return fail(EDQUOT, "the snapshots of project " + project_->id() + " keep " +
@@ -125,37 +142,52 @@ Status ProjectSnapshots::check_history_quota() {
                           std::to_string(limit) + "; deleting these frees most: " + which);
 }
 
-Result<SnapshotInfo> ProjectSnapshots::create(std::string_view name, bool automatic) {
-  const auto number = project_->number();
-  auto& db = engine_.db;
-  const std::lock_guard lock(mutex_);
+Result<meta::Snapshot> ProjectSnapshots::draft(std::string_view name, const std::string& prefix) {
   PROJFS_TRY(check_history_quota());
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   meta::Snapshot made;
   auto& record = made.record;
   record.created_ns = now.tv_sec * 1000000000ll + now.tv_nsec;
-  PROJFS_ASSIGN(record.name, free_name(name, record.created_ns));
-  PROJFS_ASSIGN(const auto next, db.get(kTable, meta::snapshot_next_key(number)));
+  PROJFS_ASSIGN(record.name, free_name(name, prefix + automatic_name(record.created_ns)));
+  PROJFS_ASSIGN(const auto next,
+                engine_.db.get(kTable, meta::snapshot_next_key(project_->number())));
   record.number = next ? Reader(*next).varint() : 1;
-  record.flags = SnapshotRecord::kUnfinished | (automatic ? SnapshotRecord::kAutomatic : 0u);
-  std::string next_value;
-  put_varint(next_value, record.number + 1);
+  return made;
+}
 
+Status ProjectSnapshots::close_with(rocksdb::WriteBatch& batch, meta::Snapshot& made) {
+  const auto number = project_->number();
+  auto& db = engine_.db;
+  auto& record = made.record;
+  made.epoch = project_->epochs().current;
+  record.boundary = engine_.stage.last_seq();
+  record.logical_bytes = project_->usage().bytes;
+  record.inodes = project_->usage().inodes;
+  batch.Put(db.family(kTable), meta::snapshot_key(number, made.epoch), record.encode());
+  if ((record.flags & SnapshotRecord::kHidden) != 0) return project_->close_epoch(db, batch, true);
+  std::string next;
+  put_varint(next, record.number + 1);
+  const auto value = epoch_value(made.epoch);
+  batch.Put(db.family(kTable), meta::snapshot_name_key(number, record.name), value);
+  batch.Put(db.family(kTable), meta::snapshot_number_key(number, record.number), value);
+  batch.Put(db.family(kTable), meta::snapshot_next_key(number), next);
+  return project_->close_epoch(db, batch, true);
+}
+
+Result<SnapshotInfo> ProjectSnapshots::create(std::string_view name, bool automatic) {
+  const auto number = project_->number();
+  auto& db = engine_.db;
+  const std::lock_guard lock(mutex_);
+  PROJFS_ASSIGN(auto made, draft(name, {}));
+  auto& record = made.record;
+  record.flags = SnapshotRecord::kUnfinished | (automatic ? SnapshotRecord::kAutomatic : 0u);
   PROJFS_TRY(engine_.stage.sync_all());
   {
     const auto begin = std::chrono::steady_clock::now();
     const std::unique_lock alone(project_->quiesce);
-    made.epoch = project_->epochs().current;
-    record.boundary = engine_.stage.last_seq();
-    record.logical_bytes = project_->usage().bytes;
     rocksdb::WriteBatch batch;
-    const auto value = epoch_value(made.epoch);
-    batch.Put(db.family(kTable), meta::snapshot_key(number, made.epoch), record.encode());
-    batch.Put(db.family(kTable), meta::snapshot_name_key(number, record.name), value);
-    batch.Put(db.family(kTable), meta::snapshot_number_key(number, record.number), value);
-    batch.Put(db.family(kTable), meta::snapshot_next_key(number), next_value);
-    PROJFS_TRY(project_->close_epoch(db, batch, true));
+    PROJFS_TRY(close_with(batch, made));
     pauses_.add(static_cast<std::uint64_t>(
         std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count()));
   }
@@ -168,30 +200,98 @@ Result<SnapshotInfo> ProjectSnapshots::create(std::string_view name, bool automa
   return info(made);
 }
 
+Result<SnapshotInfo> ProjectSnapshots::rollback(std::string_view name, const Changed& changed) {
+  PROJFS_ASSIGN(const auto kept, roll_back(name));
+  PROJFS_TRY(engine_.index_sync.sync());
+  if (!project_->orphans().empty()) orphaned_();
+  if (changed) PROJFS_TRY(tell(kept.epoch + 1, changed));
+  return info(kept);
+}
+
+Result<meta::Snapshot> ProjectSnapshots::roll_back(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  PROJFS_ASSIGN(const auto target, get(name));
+  PROJFS_ASSIGN(auto kept, draft({}, "before-rollback-"));
+  Rollback work(engine_, project_);
+  const DataHold no_data(*project_);
+  const std::lock_guard no_renames(project_->rename_mutex);
+  while (true) {
+    // Changes of data that had begun are ingested too, so that the epoch is closed with all of it
+    // in the index; a few may take another round.
+    PROJFS_TRY(engine_.ingester->ingest_project(project_->number(), ~Epoch{0}));
+    const std::unique_lock alone(project_->quiesce);
+    if (engine_.ingester->anything_staged(project_->number())) continue;
+    rocksdb::WriteBatch batch;
+    work.order(batch, target.epoch);
+    PROJFS_TRY(close_with(batch, kept));
+    if (auto status = work.run(); !status) {
+      PROJFS_TRY(work.cancel());
+      return fail(status.error().code, "the rollback failed on the way (" +
+                                           status.error().describe() +
+                                           "): what it had not reached is as it was, and all is in "
+                                           "the snapshot " +
+                                           in_quotes(kept.record.name));
+    }
+    return kept;
+  }
+}
+
+// What was undone is in the list of the epoch in which it was.
+Status ProjectSnapshots::tell(Epoch epoch, const Changed& changed) {
+  const auto number = project_->number();
+  const auto end = meta::change_key(number, epoch + 1, meta::project_prefix(0));
+  const rocksdb::Slice upper(end);
+  const auto it = engine_.db.scan(Family::kChanges, &upper);
+  Ino last = 0;
+  for (it->Seek(meta::change_key(number, epoch, meta::project_prefix(0))); it->Valid();
+       it->Next()) {
+    const auto key = meta::project_prefix(number).append(it->key().ToStringView().substr(16));
+    meta::ParsedKey parsed;
+    if (!meta::parse_key(key, parsed)) return fail(EIO, "a list of changes does not decode");
+    if (parsed.kind == meta::Kind::kEntry) {
+      changed(parsed.ino, parsed.name());
+    } else if (parsed.ino != 0 && parsed.ino != last) {
+      changed(parsed.ino, {});
+      last = parsed.ino;
+    }
+  }
+  return from_rocksdb(it->status(), "reading a list of changes");
+}
+
 Result<bool> ProjectSnapshots::changed() {
+  PROJFS_ASSIGN(const auto newest, newest_before_changes(false));
+  return !newest;
+}
+
+Result<std::optional<meta::Snapshot>> ProjectSnapshots::newest_before_changes(bool also_hidden) {
   meta::EpochState epochs;
   {
     const std::shared_lock quiesce(project_->quiesce);
     epochs = project_->epochs();
   }
-  if (epochs.last_snapshot == 0) return true;
   const auto number = project_->number();
-  const auto begin = meta::change_key(number, epochs.last_snapshot + 1, meta::project_prefix(0));
+  std::optional<meta::Snapshot> newest;
+  for (Epoch upto = epochs.last_snapshot; upto != 0; upto = newest->epoch - 1) {
+    PROJFS_ASSIGN(newest, meta::snapshot_at_or_before(engine_.db, number, upto));
+    if (!newest || newest->record.is_listed()) break;
+    if (also_hidden && (newest->record.flags & SnapshotRecord::kUnfinished) == 0) break;
+  }
+  if (!newest || project_->last_staged() > newest->record.boundary)
+    return std::optional<meta::Snapshot>();
   const auto end = meta::project_prefix(number + 1);
   const rocksdb::Slice upper(end);
   const auto it = engine_.db.scan(Family::kChanges, &upper);
-  it->Seek(begin);
-  if (it->Valid()) return true;
+  it->Seek(meta::change_key(number, newest->epoch + 1, meta::project_prefix(0)));
+  if (it->Valid()) return std::optional<meta::Snapshot>();
   PROJFS_TRY(from_rocksdb(it->status(), "reading the list of changes"));
-  PROJFS_ASSIGN(const auto newest, meta::get_snapshot(engine_.db, number, epochs.last_snapshot));
-  return !newest || project_->last_staged() > newest->boundary;
+  return newest;
 }
 
 Status ProjectSnapshots::remove(std::string_view name) {
   const std::lock_guard lock(mutex_);
   PROJFS_ASSIGN(const auto found, get(name));
   if ((found.record.flags & SnapshotRecord::kHeld) != 0) {
-    return fail(EBUSY, "snapshot " + quoted(name) + " is held: release it first");
+    return fail(EBUSY, "snapshot " + in_quotes(name) + " is held: release it first");
   }
   std::shared_ptr<SnapshotVolume> volume;
   {
@@ -200,23 +300,49 @@ Status ProjectSnapshots::remove(std::string_view name) {
     if (it != volumes_.end()) volume = it->second.lock();
   }
   if (volume) volume->revoke();
-  auto& db = engine_.db;
-  {
-    const std::unique_lock alone(project_->quiesce);
-    rocksdb::WriteBatch batch;
-    meta::move_to_dead(db, batch, project_->number(), found);
-    engine_.answers.note(batch);
-    if (project_->epochs().last_snapshot == found.epoch) {
-      PROJFS_ASSIGN(const auto before,
-                    meta::snapshot_at_or_before(db, project_->number(), found.epoch - 1));
-      PROJFS_TRY(project_->set_last_snapshot(db, batch, before ? before->epoch : 0));
-    } else {
-      PROJFS_TRY(db.commit(batch));
-    }
-    project_->set_removes_history(true);
+  rocksdb::WriteBatch batch;
+  engine_.answers.note(batch);
+  PROJFS_ASSIGN(const bool needed, meta::is_pinned(engine_.db, project_->number(), found.epoch));
+  if (needed) {
+    PROJFS_TRY(hide(batch, found));
+  } else {
+    PROJFS_TRY(drop(batch, found));
   }
   PROJFS_TRY(engine_.index_sync.sync());
   deleted_();
+  return {};
+}
+
+// Clones need it: it stays, without its name.
+Status ProjectSnapshots::hide(rocksdb::WriteBatch& batch, meta::Snapshot snapshot) {
+  const auto number = project_->number();
+  meta::forget_name(engine_.db, batch, number, snapshot.record);
+  snapshot.record.flags = SnapshotRecord::kHidden;
+  snapshot.record.name.clear();
+  snapshot.record.number = 0;
+  batch.Put(engine_.db.family(kTable), meta::snapshot_key(number, snapshot.epoch),
+            snapshot.record.encode());
+  return engine_.db.commit(batch);
+}
+
+// Commits `batch`, with which the snapshot is none any more.
+Status ProjectSnapshots::drop(rocksdb::WriteBatch& batch, const meta::Snapshot& snapshot) {
+  const std::unique_lock alone(project_->quiesce);
+  return commit_drop(batch, snapshot);
+}
+
+// REQUIRES: quiesce is held alone too.
+Status ProjectSnapshots::commit_drop(rocksdb::WriteBatch& batch, const meta::Snapshot& snapshot) {
+  auto& db = engine_.db;
+  meta::move_to_dead(db, batch, project_->number(), snapshot);
+  if (project_->epochs().last_snapshot == snapshot.epoch) {
+    PROJFS_ASSIGN(const auto before,
+                  meta::snapshot_at_or_before(db, project_->number(), snapshot.epoch - 1));
+    PROJFS_TRY(project_->set_last_snapshot(db, batch, before ? before->epoch : 0));
+  } else {
+    PROJFS_TRY(db.commit(batch));
+  }
+  project_->set_removes_history(true);
   return {};
 }
 
@@ -256,8 +382,7 @@ Result<SnapshotInfo> ProjectSnapshots::by_number(std::uint64_t number) {
                 epoch_of_key(meta::snapshot_number_key(project_->number(), number)));
   if (epoch) {
     PROJFS_ASSIGN(auto record, meta::get_snapshot(engine_.db, project_->number(), *epoch));
-    if (record && (record->flags & SnapshotRecord::kUnfinished) == 0)
-      return info({*epoch, std::move(*record)});
+    if (record && record->is_listed()) return info({*epoch, std::move(*record)});
   }
   return fail(ENOENT,
               "project " + project_->id() + " has no snapshot number " + std::to_string(number));
@@ -282,7 +407,7 @@ Status ProjectSnapshots::each(std::uint64_t after, const Sink& sink) {
   for (it->Seek(meta::snapshot_key(number, from)); it->Valid(); it->Next()) {
     auto record = SnapshotRecord::decode(it->value().ToStringView());
     if (!record) return fail(EIO, "a snapshot's record does not decode");
-    if ((record->flags & SnapshotRecord::kUnfinished) != 0) continue;
+    if (!record->is_listed()) continue;
     const auto key = it->key().ToStringView();
     PROJFS_ASSIGN(const auto found,
                   info({Reader(key.substr(key.size() - 8)).be64(), std::move(*record)}));

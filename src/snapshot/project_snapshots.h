@@ -24,18 +24,21 @@ namespace projfs::snapshot {
 
 class ProjectSnapshots final : public Snapshots {
  public:
-  // `deleted` is called when there is history to be removed.
+  // `deleted` is called when there is history to be removed, `orphaned` when the head may have
+  // unlinked inodes that no kernel knows.
   ProjectSnapshots(const fs::Engine& engine, std::shared_ptr<fs::Project> project, Pauses& pauses,
-                   std::function<void()> deleted)
+                   std::function<void()> deleted, std::function<void()> orphaned)
       : engine_(engine),
         project_(std::move(project)),
         pauses_(pauses),
-        deleted_(std::move(deleted)) {}
+        deleted_(std::move(deleted)),
+        orphaned_(std::move(orphaned)) {}
 
   Result<SnapshotInfo> create(std::string_view name, bool automatic) override;
   Result<bool> changed() override;
   Status remove(std::string_view name) override;
   Status rename(std::string_view name, std::string_view new_name) override;
+  Result<SnapshotInfo> rollback(std::string_view name, const Changed& changed) override;
   Status set_held(std::string_view name, bool held) override;
   Result<SnapshotInfo> find(std::string_view name) override;
   Result<SnapshotInfo> by_number(std::uint64_t number) override;
@@ -48,6 +51,17 @@ class ProjectSnapshots final : public Snapshots {
   Result<SnapshotPolicy> policy() override;
   Status set_policy(const SnapshotPolicy& policy) override;
 
+  // For a clone: `use` gets an epoch, all of whose records are in the index, and a batch to which
+  // it adds what needs the epoch from then on, a pin among it; it commits the batch. Without a name
+  // it is the present one, closed for that unless nothing changed since another was.
+  using Use = std::function<Status(const meta::Snapshot& at, rocksdb::WriteBatch& batch)>;
+  Status with_base(std::string_view name, const Use& use);
+  // The clone does not need the epoch any more: commits that with what is in `batch`. `around` is
+  // called to call what commits.
+  using Around = std::function<Status(const std::function<Status()>& commit)>;
+  Status release_base(meta::Epoch epoch, meta::ProjectNo clone, rocksdb::WriteBatch& batch,
+                      const Around& around);
+
   // Somebody holds a volume of one of them.
   [[nodiscard]] bool in_use();
 
@@ -55,14 +69,26 @@ class ProjectSnapshots final : public Snapshots {
   Result<meta::Snapshot> get(std::string_view name);
   Result<std::optional<meta::Epoch>> epoch_of_key(const std::string& key);
   Result<SnapshotInfo> info(const meta::Snapshot& snapshot) const;
-  Result<std::string> free_name(std::string_view wanted, std::int64_t now_ns);
+  Result<std::string> free_name(std::string_view wanted, const std::string& otherwise);
+  // The newest snapshot to be, of no epoch yet.
+  Result<meta::Snapshot> draft(std::string_view name, const std::string& prefix);
+  // Closes the current epoch with it. REQUIRES: mutex_ and quiesce are held alone.
+  Status close_with(rocksdb::WriteBatch& batch, meta::Snapshot& made);
+  Result<meta::Snapshot> roll_back(std::string_view name);
+  Status tell(meta::Epoch epoch, const Changed& changed);
+  // The newest snapshot, if nothing changed after it.
+  Result<std::optional<meta::Snapshot>> newest_before_changes(bool also_hidden);
+  // REQUIRES: mutex_
+  Status hide(rocksdb::WriteBatch& batch, meta::Snapshot snapshot);
+  Status drop(rocksdb::WriteBatch& batch, const meta::Snapshot& snapshot);
+  Status commit_drop(rocksdb::WriteBatch& batch, const meta::Snapshot& snapshot);
   Status check_new_name(std::string_view name);
   Status check_history_quota();
 
   const fs::Engine& engine_;
   const std::shared_ptr<fs::Project> project_;
   Pauses& pauses_;
-  const std::function<void()> deleted_;
+  const std::function<void()> deleted_, orphaned_;
 
   std::mutex mutex_;  // of changes to the table
   std::mutex volumes_mutex_;

@@ -121,7 +121,7 @@ Result<bool> Remover::walk(Epoch after, Epoch upto) {
   auto& db = engine_.db;
   const std::shared_lock quiesce(project_.quiesce);
   const std::unique_lock alone(project_.history_gate);
-  meta::Change change(db, number, project_.epochs());
+  meta::Change change(db, number, project_.epochs(), &project_.head());
   const auto end = meta::change_key(number, upto + 1, meta::project_prefix(0));
   const rocksdb::Slice upper(end);
   const auto it = db.scan(Family::kChanges, &upper);

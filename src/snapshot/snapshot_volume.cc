@@ -221,8 +221,8 @@ Result<std::uint64_t> SnapshotVolume::pieces(Ino ino, std::uint64_t begin, std::
       end = std::min(end, fs::block_ceil(state->size));
       if (begin < end) {
         PROJFS_TRY(fs::for_each_piece(
-            engine_, project_->number(), ino, *state->overlay, head->record.allocated != 0, begin,
-            end, [&](const fs::Piece& p) { return p.kind == fs::PieceKind::kHole || visit(p); }));
+            *project_, ino, *state->overlay, head->record.allocated != 0, begin, end,
+            [&](const fs::Piece& p) { return p.kind == fs::PieceKind::kHole || visit(p); }));
       }
       if (done) PROJFS_TRY(done());
       return state->size;

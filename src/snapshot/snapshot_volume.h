@@ -19,7 +19,7 @@ class SnapshotVolume final : public Volume, public fs::ExtentSource {
                  std::uint64_t logical_bytes)
       : engine_(engine),
         project_(std::move(project)),
-        view_(engine.db, epoch),
+        view_(project_->view_at(engine.db, epoch)),
         logical_bytes_(logical_bytes) {}
 
   // Waits for calls under way; later ones fail with ESTALE.

@@ -185,7 +185,7 @@ bool run(const Settings& s) {
   std::vector<std::unique_ptr<Writer>> writers;
   for (unsigned i = 0; i < s.writers; ++i) writers.push_back(std::make_unique<Writer>(s, i));
   SnapshotNoise noise(s.tested, s.seed);
-  Snapshots quiet(s.tested, s.plain, s.copies, s.seed, 6);
+  Snapshots quiet(s.tested, s.plain, s.copies, s.hook, s.seed, 6);
   const bool with_snapshots = !s.copies.empty();
   const auto sound = [&](const std::string& problem) {
     if (!problem.empty()) std::cout << problem << "\n";
@@ -207,6 +207,8 @@ bool run(const Settings& s) {
     if (with_snapshots) {
       good = good && sound(noise.verify()) && sound(quiet.compare_some());
       if (good && cycle % 3 == 0) good = sound(quiet.take());
+      if (good && cycle % 3 == 1) good = sound(quiet.clone());
+      if (good && cycle % 6 == 5) good = sound(quiet.go_back());
     }
     if (!good) {
       std::cout << "seed " << s.seed << " cycle " << cycle << ": failed\n";
@@ -221,7 +223,8 @@ bool run(const Settings& s) {
   std::cout << "seed " << s.seed << ": " << s.cycles << " kills, " << acknowledged
             << " acknowledged operations, all there; " << done << " were done that got no answer; "
             << quiet.taken() << " snapshots compared " << quiet.compared() << " times, "
-            << noise.made << " made and " << noise.deleted << " deleted under load\n";
+            << quiet.gone_back() << " rollbacks, " << quiet.cloned() << " clones, " << noise.made
+            << " made and " << noise.deleted << " deleted under load\n";
   // A run in which nothing happened proves nothing.
   return acknowledged >= s.cycles;
 }

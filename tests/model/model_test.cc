@@ -75,7 +75,7 @@ class Run {
         tested_(settings.tested),
         plain_(settings.plain),
         generator_(settings.seed, settings.plain, {}),
-        snapshots_(settings.tested, settings.plain, settings.copies, settings.seed,
+        snapshots_(settings.tested, settings.plain, settings.copies, settings.hook, settings.seed,
                    settings.keep_snapshots) {}
 
   bool go() {
@@ -93,7 +93,8 @@ class Run {
     std::cout << "seed " << settings_.seed << ": " << settings_.steps << " steps, " << failing_
               << " calls failed alike, " << objects_ << " objects at the end, " << interruptions_
               << " interruptions, " << snapshots_.taken() << " snapshots, " << snapshots_.compared()
-              << " times one was compared\n";
+              << " times one was compared, " << snapshots_.gone_back() << " rollbacks, "
+              << snapshots_.cloned() << " clones\n";
     return true;
   }
 
@@ -157,6 +158,13 @@ class Run {
     if (auto d = snapshots_.compare_some(); !d.empty()) return complain(d);
     if (auto d = snapshots_.take(); !d.empty()) return complain(d);
     if (auto d = snapshots_.compare_some(); !d.empty()) return complain(d);
+    if (settings_.hook.empty()) return true;
+    if (auto d = snapshots_.clone(); !d.empty()) return complain(d);
+    if (snapshots_.taken() % 4 != 0) return true;
+    last_.push_back("--- rollback");
+    tested_.close_all();
+    plain_.close_all();
+    if (auto d = snapshots_.go_back(); !d.empty()) return complain(d);
     return true;
   }
 

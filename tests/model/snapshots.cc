@@ -18,7 +18,49 @@ namespace {
 
 std::string failed(const std::string& what) { return what + ": " + std::strerror(errno); }
 
+// A copy with everything, times and hard links too.
+std::string copy(const std::string& from, const std::string& to) {
+  return "cp -a '" + from + "' '" + to + "'";
+}
+
 }  // namespace
+
+std::string Snapshots::run(const std::string& command) const {
+  return std::system(command.c_str()) == 0 ? "" : "failed: " + command;
+}
+
+std::string Snapshots::go_back() {
+  if (names_.empty()) return {};
+  const std::string name = names_[random_.below(names_.size())];
+  if (auto d = run(hook_ + " rollback " + name); !d.empty()) return d;
+  if (auto d = run("rm -rf '" + model_ + "' && " + copy(copies_ + "/" + name, model_)); !d.empty())
+    return d;
+  ++gone_back_;
+  if (auto d = compare_trees(tested_, model_); !d.empty())
+    return "after going back to snapshot " + name + ": " + d;
+  return compare(name);
+}
+
+std::string Snapshots::clone() {
+  const std::string made = tested_ + "-clone", expected = copies_ + "/clone";
+  if (has_clone_) {
+    if (auto d = compare_trees(made, expected); !d.empty()) return "the clone: " + d;
+    if (random_.below(2) == 0) return {};
+    has_clone_ = false;
+    std::error_code ignored;
+    std::filesystem::remove_all(expected, ignored);
+    return run(hook_ + " unclone");
+  }
+  if (names_.empty()) return {};
+  const std::string name = names_[random_.below(names_.size())];
+  if (auto d = run(hook_ + " clone " + name + " && " + copy(copies_ + "/" + name, expected));
+      !d.empty())
+    return d;
+  has_clone_ = true;
+  ++cloned_;
+  const auto d = compare_trees(made, expected);
+  return d.empty() ? d : "the clone of snapshot " + name + ": " + d;
+}
 
 std::string Snapshots::take() {
   // What is mapped and changed is the kernel's until it is written back.
@@ -27,8 +69,7 @@ std::string Snapshots::take() {
   ::close(root);
   const std::string name = "s" + std::to_string(++taken_);
   if (::mkdir(path(name).c_str(), 0755) < 0) return failed("making the snapshot " + name);
-  const std::string copy = "cp -a '" + model_ + "' '" + copies_ + "/" + name + "'";
-  if (std::system(copy.c_str()) != 0) return "failed: " + copy;
+  if (auto d = run(copy(model_, copies_ + "/" + name)); !d.empty()) return d;
   names_.push_back(name);
   if (keep_ != 0 && names_.size() > keep_) return drop();
   return {};

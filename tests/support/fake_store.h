@@ -30,6 +30,9 @@ class FakeStore final : public Store {
     projects_[spec.id] = {info, {}};
     return info;
   }
+  Result<ProjectInfo> clone(std::string_view, std::string_view, std::string_view) override {
+    return fail(EOPNOTSUPP, "this store, which lives in memory, makes no clones");
+  }
   Status destroy(std::string_view id) override {
     const std::lock_guard lock(mutex_);
     PROJFS_ASSIGN(auto* project, find(id));
