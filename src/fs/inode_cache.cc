@@ -120,17 +120,6 @@ std::vector<InodePtr> InodeCache::take_project(meta::ProjectNo project) {
   return taken;
 }
 
-std::vector<InodePtr> InodeCache::of_project(meta::ProjectNo project) const {
-  std::vector<InodePtr> found;
-  for (const auto& s : shards_) {
-    const std::lock_guard lock(s.mutex);
-    for (const auto& inode : s.order) {
-      if (inode->project->number() == project) found.push_back(inode);
-    }
-  }
-  return found;
-}
-
 std::size_t InodeCache::size() const {
   std::size_t total = 0;
   for (const auto& s : shards_) {

@@ -30,8 +30,6 @@ class InodeCache {
   [[nodiscard]] std::vector<InodePtr> of_project(meta::ProjectNo project) const;
   // Removes and returns all inodes of a project.
   std::vector<InodePtr> take_project(meta::ProjectNo project);
-  // All inodes of a project that are in memory.
-  [[nodiscard]] std::vector<InodePtr> of_project(meta::ProjectNo project) const;
   [[nodiscard]] std::size_t size() const;
 
  private:

@@ -162,7 +162,7 @@ Status LocalStore::destroy(std::string_view id) {
       remover_.reset();
       remover_project_.reset();
     }
-    if (flattener_ && flattener_->project() == project) flattener_.reset();
+    if (flattener_ && flattener_->project()->number() == number) flattener_.reset();
     look_for_clones_ = true;
   }
   for (const auto& inode : inodes_->take_project(number)) {
