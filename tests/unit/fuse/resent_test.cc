@@ -278,7 +278,9 @@ TEST_P(Twice, Tmpfile) {
   ASSERT_EQ(answer.error, 0);
   const auto node = answer.as<fuse_entry_out>().nodeid;
   EXPECT_EQ(daemon_->volume()->getattr(node)->nlink, 0u);
-  if (GetParam()) EXPECT_EQ(node, first_.as<fuse_entry_out>().nodeid);
+  if (GetParam()) {
+    EXPECT_EQ(node, first_.as<fuse_entry_out>().nodeid);
+  }
   EXPECT_EQ(daemon_->store().show("p")->usage.inodes, 2u);
   expect_sound();
 }

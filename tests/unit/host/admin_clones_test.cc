@@ -31,7 +31,8 @@ class AdminClonesTest : public ::testing::Test {
     mounts_.emplace(*store_, mounter_, dir_.path() + "/projects", dir_.path() + "/mounts.json");
     snapshots_.emplace(*store_, SnapshotPolicy());
     mounts_->compose_with([this](const std::string& id) { return snapshots_->tree(id); });
-    service_.emplace(*store_, *mounts_, mounter_, *snapshots_);
+    lifecycle_.emplace(*store_, *mounts_, *snapshots_, dir_.path() + "/lifecycle");
+    service_.emplace(AdminService::Parts{*store_, *mounts_, mounter_, *snapshots_, *lifecycle_});
     EXPECT_TRUE(ask({{"verb", "create"}, {"id", "p"}, {"uid", 7}}));
     EXPECT_TRUE(volume("p")->mknod(kRootIno, "then", S_IFREG | 0644, 0, {}));
     EXPECT_TRUE(ask({{"verb", "snapshot.create"}, {"id", "p"}, {"name", "one"}}));
@@ -55,6 +56,7 @@ class AdminClonesTest : public ::testing::Test {
   testing::FakeMounter mounter_;
   std::optional<Mounts> mounts_;
   std::optional<SnapshotService> snapshots_;
+  std::optional<Lifecycle> lifecycle_;
   std::optional<AdminService> service_;
 };
 
