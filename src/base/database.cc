@@ -11,6 +11,7 @@
 
 #include <filesystem>
 
+#include "base/log_gate.h"
 #include "base/log_replay.h"
 #include "base/memtable.h"
 #include "projfs/bytes.h"
@@ -111,7 +112,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
   self->cache_ = rocksdb::NewLRUCache(options.block_cache_bytes, -1, false, 0.3);
 
   rocksdb::DBOptions o;
-  self->env_ = hide_headless_logs(options.env != nullptr ? *options.env : *o.env);
+  self->env_ = std::make_unique<LogGateEnv>(
+      hide_headless_logs(options.env != nullptr ? *options.env : *o.env));
   o.env = self->env_.get();
   o.create_if_missing = options.create;
   o.error_if_exists = options.create;
@@ -185,12 +187,13 @@ Result<std::optional<std::string>> Database::get(Family f, std::string_view key,
 
 Status Database::commit(rocksdb::WriteBatch& batch, bool sync) {
   PROJFS_TRY(usable());
-  rocksdb::WriteOptions options;
-  options.sync = sync;
-  return kept(from_rocksdb(db_->Write(options, &batch), "writing the index"));
+  PROJFS_TRY(kept(from_rocksdb(db_->Write({}, &batch), "writing the index")));
+  return sync ? this->sync() : Status();
 }
 
 Status Database::sync() {
+  const auto inside = static_cast<LogGateEnv&>(*env_).gate().enter();
+  if (!inside) failed_ = true;
   PROJFS_TRY(usable());
   return kept(from_rocksdb(db_->SyncWAL(), "syncing the index"));
 }

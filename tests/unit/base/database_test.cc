@@ -194,6 +194,37 @@ TEST_F(DatabaseTest, ACommitWithSyncNeedsNoOther) {
   EXPECT_TRUE(db_->get(Family::kLive, "a").value());
 }
 
+// Whoever syncs while the commit of another thread fails gets an error; the process does not end.
+TEST_F(DatabaseTest, SyncsBesideACommitThatFails) {
+  for (unsigned round = 0; round < 40; ++round) {
+    const testing::TempDir dir;
+    testing::FaultEnv env(Env::posix(), dir.path());
+    const testing::FaultRocksEnv rocks(env);
+    Database::Options options;
+    options.create = true;
+    options.env = rocks.get();
+    auto db = std::move(*Database::open(dir.path() + "/meta", options));
+    std::vector<std::thread> syncing;
+    for (int t = 0; t < 3; ++t) {
+      syncing.emplace_back([&] {
+        while (db->sync()) {
+        }
+      });
+    }
+    env.inject({.op = testing::FaultOp::kWrite, .nth = 10 + round});
+    Status committed;
+    for (unsigned i = 0; committed && i < 1000; ++i) {
+      rocksdb::WriteBatch batch;
+      batch.Put(db->family(Family::kLive), std::to_string(i), "1");
+      committed = db->commit(batch, i % 4 == 0);
+    }
+    for (auto& thread : syncing) thread.join();
+    ASSERT_FALSE(committed);
+    EXPECT_EQ(committed.error().code, EIO);
+    EXPECT_FALSE(db->sync());
+  }
+}
+
 TEST(FromRocksdbTest, ErrorsKeepTheirMeaning) {
   EXPECT_TRUE(from_rocksdb(rocksdb::Status::OK(), "x"));
   EXPECT_EQ(from_rocksdb(rocksdb::Status::NoSpace(), "x").error().code, ENOSPC);
