@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <algorithm>
+#include <tuple>
 
 #include "fs/data_change.h"
 #include "fs/extent_commit.h"
@@ -174,9 +175,11 @@ Status Ingester::round(const std::vector<InodePtr>& inodes) {
   // single-inode calls cannot wait for each other in a circle.
   auto order = inodes;
   std::sort(order.begin(), order.end(), [](const InodePtr& a, const InodePtr& b) {
-    return std::pair(a->project->number(), a->ino) < std::pair(b->project->number(), b->ino);
+    return std::tuple(a->project->number(), a->ino, a.get()) <
+           std::tuple(b->project->number(), b->ino, b.get());
   });
-  // One that was ingested out of its turn and then written again is in the queue twice.
+  // One that was ingested out of its turn and then written again is in the queue twice. So there
+  // may be, besides, the object that had its number before a rollback brought the inode back.
   order.erase(std::unique(order.begin(), order.end()), order.end());
   Status result;
   std::size_t made = 0;

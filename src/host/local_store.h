@@ -97,6 +97,7 @@ class LocalStore final : public Store {
   Status release_base(meta::ProjectNo clone, const meta::BaseRecord& base,
                       rocksdb::WriteBatch& batch, fs::Project* project);
   Status purge_records(meta::ProjectNo number, bool& more);
+  bool is_open(std::string_view id);
 
   const std::string directory_;
   const Options options_;
@@ -135,7 +136,7 @@ class LocalStore final : public Store {
   bool stopping_ = false;
   // Positions in the index up to which there is nothing left to reclaim, and nothing to flush.
   std::uint64_t maintained_ = 0, flushed_ = 0;
-  std::vector<std::shared_ptr<fs::ProjectVolume>> opened_;  // orphans of before to be reclaimed
+  std::vector<std::weak_ptr<fs::ProjectVolume>> opened_;  // orphans of before to be reclaimed
   std::thread maintenance_;
 };
 

@@ -52,8 +52,9 @@ void LocalStore::maintain() {
     auto opened = std::move(opened_);
     opened_.clear();
     lock.unlock();
-    for (const auto& volume : opened) volume->reclaim_orphans();
-    opened.clear();
+    for (const auto& there : opened) {
+      if (const auto volume = there.lock()) volume->reclaim_orphans();
+    }
     if (const auto s = maintain_once(); !s) {
       log::error("{}: background work failed and will be tried again: {}", directory_,
                  s.error().describe());

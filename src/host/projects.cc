@@ -3,7 +3,9 @@
 // The project table: creation, look-up, quota, destruction.
 #include <sys/stat.h>
 #include <algorithm>
+#include <chrono>
 #include <ctime>
+#include <thread>
 
 #include "host/local_store.h"
 #include "meta/change.h"
@@ -132,8 +134,19 @@ Result<ProjectInfo> LocalStore::create(const ProjectSpec& spec) {
   return info(*project);
 }
 
+bool LocalStore::is_open(std::string_view id) {
+  const std::lock_guard lock(table_mutex_);
+  const auto number = db_->get(kTable, meta::project_id_key(id));
+  if (!number || !*number) return false;
+  const auto volume = volumes_.find(Reader(**number).be64());
+  return volume != volumes_.end() && !volume->second.expired();
+}
+
 Status LocalStore::destroy(std::string_view id) {
   PROJFS_TRY(check_id(id));
+  // Who served a mount, or reclaims what was open in it, holds its volume for a moment longer.
+  for (int waits = 0; waits < 200 && is_open(id); ++waits)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   meta::ProjectNo number = 0;
   {
     // A batch of background work may be at it.

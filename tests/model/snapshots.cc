@@ -62,11 +62,22 @@ std::string Snapshots::clone() {
   return d.empty() ? d : "the clone of snapshot " + name + ": " + d;
 }
 
+// What is mapped and changed is the kernel's until it is written back, and syncfs does not wait for
+// that on FUSE.
+std::string Snapshots::write_back() const {
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator it(tested_, error), end; it != end;
+       it.increment(error)) {
+    if (!it->is_regular_file(error) || it->is_symlink(error)) continue;
+    const int file = ::open(it->path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0 || ::fsync(file) < 0) return failed("fsync of " + it->path().string());
+    ::close(file);
+  }
+  return error ? "walking " + tested_ + ": " + error.message() : std::string();
+}
+
 std::string Snapshots::take() {
-  // What is mapped and changed is the kernel's until it is written back.
-  const int root = ::open(tested_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (root < 0 || ::syncfs(root) < 0) return failed("syncfs");
-  ::close(root);
+  if (auto d = write_back(); !d.empty()) return d;
   const std::string name = "s" + std::to_string(++taken_);
   if (::mkdir(path(name).c_str(), 0755) < 0) return failed("making the snapshot " + name);
   if (auto d = run(copy(model_, copies_ + "/" + name)); !d.empty()) return d;

@@ -47,6 +47,7 @@ class Snapshots {
   std::string compare(const std::string& name);
   std::string compare_names() const;
   std::string drop();
+  [[nodiscard]] std::string write_back() const;
   [[nodiscard]] std::string run(const std::string& command) const;
 
   const std::string tested_, model_, copies_, hook_;
