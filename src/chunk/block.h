@@ -51,6 +51,15 @@ std::array<std::uint8_t, kBlockHeader> block_header(Codec codec, std::uint64_t p
 // wrong.
 Result<BlockPtr> open_block(const BlockPlace& place, Bytes stored);
 
+// What open_block does in two steps. EIO: damaged. The payload stays in `stored`.
+struct SealedBlock {
+  Codec codec = Codec::kRaw;
+  std::uint32_t raw = 0;
+  Bytes payload;
+};
+Result<SealedBlock> verify_block(const BlockPlace& place, Bytes stored);
+Result<BlockPtr> unpack(const SealedBlock& sealed);
+
 // Compresses into `out` (replaced); false when that saves too little to be worth it.
 Result<bool> compress(Bytes raw, int level, std::string& out);
 

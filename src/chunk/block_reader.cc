@@ -17,11 +17,16 @@ tl::unexpected<Error> no_record(ChunkNo chunk) {
 // The most that is read at once, as stored and as it was before compression.
 constexpr std::uint64_t kRunStored = 1 << 20, kRunRaw = 2 << 20;
 
-// For what was read from a pack and is to be opened at once.
-MutableBytes scratch(std::size_t size) {
-  thread_local std::string buffer;
+// Memory of the thread for what is read from a pack.
+MutableBytes room_in(std::string& buffer, std::size_t size) {
   if (buffer.size() < size) buffer.resize(size);
   return {reinterpret_cast<std::uint8_t*>(buffer.data()), size};
+}
+
+Status check_range(const ChunkStore::Piece& piece, const ChunkRecord& record) {
+  if (piece.offset > record.length || piece.out.size() > record.length - piece.offset)
+    return fail(EINVAL, "a read beyond the end of chunk " + std::to_string(piece.chunk));
+  return {};
 }
 
 // What the system could not do now says nothing about the bytes.
@@ -38,7 +43,8 @@ Result<BlockPtr> BlockReader::load(const BlockPlace& place, bool use_cache) {
     if (file.error().code == ENOENT) core_.packs.forget(place.pack);
     return tl::unexpected<Error>(file.error());
   }
-  const auto stored = scratch(place.stored);
+  thread_local std::string buffer;
+  const auto stored = room_in(buffer, place.stored);
   PROJFS_ASSIGN(const auto n, (*file)->read(place.offset, stored));
   PROJFS_ASSIGN(auto block, open_block(place, Bytes(stored).first(n)));
   if (use_cache) core_.cache.put(place, block);
@@ -93,40 +99,48 @@ BlockReader::Run BlockReader::load_run(Records wanted) {
   if (places.size() < 2) return run;
   const auto file = core_.packs.file(places[0].pack);
   if (!file) return run;
-  const auto buffer = scratch(stored);
-  const auto n = (*file)->read(places[0].offset, buffer);
+  thread_local std::string buffer;
+  const auto read_to = room_in(buffer, stored);
+  const auto n = (*file)->read(places[0].offset, read_to);
   if (!n) return run;
-  auto rest = Bytes(buffer).first(*n);
+  auto rest = Bytes(read_to).first(*n);
   for (const auto& place : places) {
-    auto block = open_block(place, rest.first(std::min<std::size_t>(rest.size(), place.stored)));
-    if (!block) break;
-    core_.cache.put(place, *block);
-    run.blocks.push_back({place, std::move(*block)});
+    const auto sealed =
+        verify_block(place, rest.first(std::min<std::size_t>(rest.size(), place.stored)));
+    if (!sealed) break;
+    if (sealed->codec == Codec::kRaw) {
+      run.parts.push_back({place, nullptr, sealed->payload});
+    } else {
+      auto block = unpack(*sealed);
+      if (!block) break;
+      core_.cache.put(place, *block);
+      const auto bytes = (*block)->bytes();
+      run.parts.push_back({place, std::move(*block), bytes});
+    }
     rest = rest.subspan(place.stored);
   }
   return run;
 }
 
-// Null: it has to be read alone.
-BlockPtr BlockReader::block_ahead(Records wanted, Run& run) {
+std::optional<Bytes> BlockReader::Run::find(const BlockPlace& place) {
+  for (; next < parts.size(); ++next) {
+    if (parts[next].place == place) return parts[next].bytes;
+  }
+  return std::nullopt;
+}
+
+// Nothing: it has to be read alone, or is in the cache.
+std::optional<Bytes> BlockReader::bytes_ahead(Records wanted, Run& run) {
   const auto& place = wanted[0]->block;
-  const auto in_run = [&]() -> BlockPtr {
-    for (; run.next < run.blocks.size(); ++run.next) {
-      if (run.blocks[run.next].first == place) return run.blocks[run.next].second;
-    }
-    return nullptr;
-  };
-  if (auto block = in_run()) return block;
-  if (auto block = core_.cache.get(place)) return block;
+  if (const auto bytes = run.find(place)) return bytes;
+  if (core_.cache.get(place)) return std::nullopt;
   run = load_run(wanted);
-  return in_run();
+  return run.find(place);
 }
 
 Status BlockReader::copy(const ChunkStore::Piece& piece, ChunkRecord record, BlockPtr& block,
                          BlockPlace& block_place) {
-  if (piece.offset > record.length || piece.out.size() > record.length - piece.offset) {
-    return fail(EINVAL, "a read beyond the end of chunk " + std::to_string(piece.chunk));
-  }
+  PROJFS_TRY(check_range(piece, record));
   if (!block || block_place != record.block) {
     PROJFS_ASSIGN(block, block_of(piece.chunk, record));
     block_place = record.block;
@@ -159,8 +173,12 @@ Status BlockReader::read(std::span<const ChunkStore::Piece> pieces) {
       if (chunks[at] != p.chunk) ++at;
       if (!records[at]) return no_record(p.chunk);
       if (!block || place != records[at]->block) {
-        block = block_ahead(Records(records).subspan(at), run);
-        place = records[at]->block;
+        const auto& record = *records[at];
+        if (const auto bytes = bytes_ahead(Records(records).subspan(at), run)) {
+          PROJFS_TRY(check_range(p, record));
+          std::memcpy(p.out.data(), bytes->data() + record.offset + p.offset, p.out.size());
+          continue;
+        }
       }
       PROJFS_TRY(copy(p, *records[at], block, place));
     }

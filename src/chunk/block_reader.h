@@ -5,7 +5,6 @@
 
 #include <optional>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "chunk/core.h"
@@ -25,13 +24,20 @@ class BlockReader {
 
  private:
   using Records = std::span<const std::optional<ChunkRecord>>;
-  // Blocks that were read together, in the order in which they are wanted.
+  // Blocks that were read together, in the order in which they are wanted. Raw ones stay where they
+  // were read to, until this thread reads its next run.
   struct Run {
-    std::vector<std::pair<BlockPlace, BlockPtr>> blocks;
+    struct Part {
+      BlockPlace place;
+      BlockPtr block;
+      Bytes bytes;
+    };
+    std::vector<Part> parts;
     std::size_t next = 0;
+    [[nodiscard]] std::optional<Bytes> find(const BlockPlace& place);
   };
   Run load_run(Records wanted);
-  BlockPtr block_ahead(Records wanted, Run& run);
+  std::optional<Bytes> bytes_ahead(Records wanted, Run& run);
   Result<BlockPtr> load(const BlockPlace& place, bool use_cache);
   Status copy(const ChunkStore::Piece& piece, ChunkRecord record, BlockPtr& block,
               BlockPlace& block_place);

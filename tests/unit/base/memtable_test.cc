@@ -167,6 +167,7 @@ TEST_F(MemtableTest, ManyWritersAndAReaderAtOnce) {
     }
   });
   std::vector<std::thread> writers;
+  writers.reserve(kWriters);
   for (int w = 0; w < kWriters; ++w) {
     writers.emplace_back([&, w] {
       for (int i = 0; i < kEach; ++i) {
