@@ -111,13 +111,64 @@ def memory(results):
     return lines
 
 
+# Rows in which projfs is to be at least level with btrfs; against the others, in all of them.
+AS_FAST_AS_BTRFS = ("unpack", "grep warm", "write 1M", "fsync", "fsync append", "sqlite full")
+LEVEL = 0.95  # from here on two figures are called level
+BUSY = 3.0  # the benchmark alone makes a load below this
+
+
+def ratios(results, other):
+    """Of each row that both have: the row, and how many times as good projfs is."""
+    found = []
+    for _, rows in workloads.ALL.values():
+        for row in rows:
+            values = results["medians"].get(row.key, {})
+            if values.get("projfs") and values.get(other):
+                own, theirs = values["projfs"], values[other]
+                found.append((row, own / theirs if row.more_is_better else theirs / own))
+    return found
+
+
+def listed(rows):
+    return "; ".join("%s (%.2f×)" % (row.name, value) for row, value in sorted(rows, key=lambda r: r[1]))
+
+
+def summary(results):
+    """What the table of speed says, in words."""
+    lines = []
+    for other in OTHERS:
+        found = ratios(results, other)
+        if not found:
+            continue
+        ahead = sum(value > 1 / LEVEL for _, value in found)
+        level = sum(LEVEL <= value <= 1 / LEVEL for _, value in found)
+        behind = [(row, value) for row, value in found if value < LEVEL]
+        lines.append("- Against %s projfs is ahead in %d of %d rows and level in %d.%s" % (
+            other, ahead, len(found), level, " Behind: %s." % listed(behind) if behind else ""))
+    wanted = [(row, value) for row, value in ratios(results, "btrfs") if row.key in AS_FAST_AS_BTRFS]
+    if wanted:
+        missed = [(row, value) for row, value in wanted if value < LEVEL]
+        lines.append("- Rows in which it is to be level with btrfs: %s. %s" % (
+            listed(wanted), "Missed: %d." % len(missed) if missed else "All are."))
+    busy = ["%s (%.1f)" % (name, max(run["load"])) for name, run in results["runs"].items()
+            if max(run["load"]) > BUSY]
+    if busy:
+        lines.append("- **The machine had other work to do** during %s: there, only ratios far from 1 mean something."
+                     % ", ".join(busy))
+    missing = [other for other in OTHERS if len(ratios(results, other)) < len(ratios(results, "ext4"))]
+    if missing:
+        lines.append("- Not every row was measured for %s." % " and ".join(missing))
+    return lines
+
+
 def tables(results):
     runs = ["%s %s%s (load %s)" % (run["date"], name, " --quick" if run["quick"] else "",
                                    "–".join("%.1f" % load for load in run["load"]))
             for name, run in results["runs"].items()]
     parts = ["Measured until %s on %s. In brackets: how many times as fast projfs is. The load of the machine, which "
              "includes everything else that ran on it: %s." % (results["date"], results["machine"], ", ".join(runs))]
-    for title, lines in (("Speed", speed(results)), ("Where projfs spends the time", processor(results)),
+    for title, lines in (("What the tables say", summary(results)), ("Speed", speed(results)),
+                         ("Where projfs spends the time", processor(results)),
                          ("Space for 15 versions of two packages", space(results)),
                          ("Snapshots", snapshots.lines(results.get("snapshots"))),
                          ("Memory", memory(results))):
