@@ -167,7 +167,8 @@ def tables(results):
             for name, run in results["runs"].items()]
     parts = ["Measured until %s on %s. In brackets: how many times as fast projfs is. The load of the machine, which "
              "includes everything else that ran on it: %s." % (results["date"], results["machine"], ", ".join(runs))]
-    for title, lines in (("What the tables say", summary(results)), ("Speed", speed(results)), ("Where projfs spends the time", processor(results)),
+    for title, lines in (("What the tables say", summary(results)), ("Speed", speed(results)),
+                         ("Where projfs spends the time", processor(results)),
                          ("Space for 15 versions of two packages", space(results)),
                          ("Snapshots", snapshots.lines(results.get("snapshots"))),
                          ("Memory", memory(results))):
