@@ -53,6 +53,9 @@ Result<json> AdminService::import_tree(Arguments& arguments, const AdminPeer& pe
   if (!directory.starts_with('/'))
     return fail(EINVAL, directory + " must be an absolute path: the daemon reads it");
 
+  PROJFS_ASSIGN(const auto turn, import_turns_.wait(id, [&] {
+    return progress(0, "waiting for another import into it");
+  }));
   const auto mountpoint = mounts_.mountpoint(id);
   std::optional<dev_t> own_device;
   if (mountpoint) {

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "host/import_turns.h"
 #include "host/lifecycle.h"
 #include "host/mounts.h"
 #include "host/snapshot_service.h"
@@ -128,6 +129,7 @@ class AdminService {
   Mounter& mounter_;
   SnapshotService& snapshots_;
   Lifecycle& lifecycle_;
+  ImportTurns import_turns_;
   const std::int64_t started_ns_;
 };
 
