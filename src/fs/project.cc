@@ -130,7 +130,7 @@ Status Project::set_quota(Database& db, const Quota& quota) {
 Result<meta::EpochState> Project::epochs_at(const Database& db, meta::Epoch epoch) const {
   if (epoch == record_.epoch) return epochs();
   PROJFS_ASSIGN(const auto before, meta::snapshot_at_or_before(db, number_, epoch - 1));
-  return meta::EpochState{epoch, before ? before->epoch : 0};
+  return meta::EpochState{epoch, before ? before->epoch : 0, removes_history_};
 }
 
 Result<meta::Epoch> Project::epoch_of(const Database& db, StageSeq seq) const {

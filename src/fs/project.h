@@ -73,7 +73,9 @@ class Project {
   // --- epochs ---
   // Held shared by every change while it is built and committed, alone to close an epoch.
   Quiesce quiesce;
-  [[nodiscard]] meta::EpochState epochs() const { return {record_.epoch, record_.last_snapshot}; }
+  [[nodiscard]] meta::EpochState epochs() const {
+    return {record_.epoch, record_.last_snapshot, removes_history_};
+  }
   // The same for what belongs to an earlier epoch but is committed only now.
   [[nodiscard]] Result<meta::EpochState> epochs_at(const Database& db, meta::Epoch epoch) const;
   // The epoch of a staged record, by the boundaries of the snapshots there are.

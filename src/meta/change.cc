@@ -32,9 +32,14 @@ Result<Change::Old> Change::preserve(std::string_view key, std::optional<Epoch> 
   batch_.Put(db_.family(Family::kChanges), change_key(project_, epochs_.current, key), {});
   if (!old) return Old::kNone;
   if (old->born > epochs_.last_snapshot) return Old::kReplaced;  // no snapshot saw it
+  PROJFS_ASSIGN(const auto born_then, born_in_history(old->born, epochs_.last_snapshot));
   batch_.Put(db_.family(Family::kHistory), history_key(key, epochs_.last_snapshot),
-             encode_live(old->born, old->payload));
+             encode_live(born_then, old->payload));
   return Old::kKept;
+}
+
+Result<Epoch> Change::born_in_history(Epoch born, Epoch last) const {
+  return epochs_.removing ? born_without_dead(db_, project_, born, last) : Result<Epoch>(born);
 }
 
 Result<Change::Old> Change::put(std::string_view key, std::string_view payload,
@@ -51,20 +56,23 @@ Status Change::put_over(std::string_view key, std::string_view payload, Epoch bo
   if (!version) return fail(EIO, "a record that changes is not in the index");
   version->born = born;
   // The last snapshot before `next`, if it is one that saw `version`, keeps it.
-  const auto retire = [&](const LiveValue& old, Epoch next, Epoch newest_before_next) {
+  const auto retire = [&](const LiveValue& old, Epoch next, Epoch newest_before_next) -> Status {
     if (next != 1) batch_.Put(db_.family(Family::kChanges), change_key(project_, next, key), {});
-    if (old.born > newest_before_next) return;
+    if (old.born > newest_before_next) return {};
+    PROJFS_ASSIGN(const auto born_then, born_in_history(old.born, newest_before_next));
     batch_.Put(db_.family(Family::kHistory), history_key(key, newest_before_next),
-               encode_live(old.born, old.payload));
+               encode_live(born_then, old.payload));
+    return {};
   };
   for (const auto& p : past) {
     if (p.epoch > version->born) {
       PROJFS_ASSIGN(const auto before, snapshot_at_or_before(db_, project_, p.epoch - 1));
-      retire(*version, p.epoch, before ? before->epoch : 0);
+      PROJFS_TRY(retire(*version, p.epoch, before ? before->epoch : 0));
     }
     version = LiveValue{p.epoch, p.payload};
   }
-  if (version->born < epochs_.current) retire(*version, epochs_.current, epochs_.last_snapshot);
+  if (version->born < epochs_.current)
+    PROJFS_TRY(retire(*version, epochs_.current, epochs_.last_snapshot));
   batch_.Put(db_.family(Family::kLive), rocksdb::Slice(key.data(), key.size()),
              encode_live(epochs_.current, payload));
   return {};

@@ -32,6 +32,7 @@ namespace projfs::meta {
 struct EpochState {
   Epoch current = 1;        // every change belongs to it
   Epoch last_snapshot = 0;  // the newest epoch before it that a snapshot keeps; 0: none
+  bool removing = false;    // history of deleted snapshots is being removed
 };
 
 // What a record was at the end of an epoch, where the index does not say so.
@@ -79,6 +80,8 @@ class Change {
   Status commit();
 
  private:
+  // The epoch in which a version that moves to history, up to `last`, is to count as born.
+  Result<Epoch> born_in_history(Epoch born, Epoch last) const;
   Result<Old> preserve(std::string_view key, std::optional<Epoch> born);
   [[nodiscard]] Result<std::optional<LiveValue>> present(std::string_view key) const {
     return head_ != nullptr ? head_->find(key) : get_live(db_, key);
