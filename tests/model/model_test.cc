@@ -32,6 +32,7 @@ struct Settings {
   std::uint64_t seed = 1, steps = 10'000, hook_every = 5'000, compare_every = 2'000;
   std::string copies;
   std::uint64_t snapshot_every = 0, keep_snapshots = 8;
+  bool clones = false;
 };
 
 std::string parent(const std::string& path) {
@@ -159,7 +160,9 @@ class Run {
     if (auto d = snapshots_.take(); !d.empty()) return complain(d);
     if (auto d = snapshots_.compare_some(); !d.empty()) return complain(d);
     if (settings_.hook.empty()) return true;
-    if (auto d = snapshots_.clone(); !d.empty()) return complain(d);
+    if (settings_.clones) {
+      if (auto d = snapshots_.clone(); !d.empty()) return complain(d);
+    }
     if (snapshots_.taken() % 4 != 0) return true;
     last_.push_back("--- rollback");
     tested_.close_all();
@@ -210,6 +213,7 @@ int main(int argc, char** argv) {
   app.add_option("--hook-every", s.hook_every, "steps");
   app.add_option("--compare-every", s.compare_every, "steps");
   app.add_option("--snapshot-every", s.snapshot_every, "steps; 0: no snapshots");
+  app.add_flag("--clones", s.clones, "clone a snapshot now and then");
   app.add_option("--keep-snapshots", s.keep_snapshots, "how many; 0: all");
   app.add_option("--copies", s.copies, "empty directory for copies of the model");
   CLI11_PARSE(app, argc, argv);
