@@ -25,10 +25,11 @@ constexpr std::uint64_t kReclaimSmall = 8 * meta::kSegmentBytes;
 // With so many waiting, whoever brings more does the work.
 constexpr std::size_t kMostPending = 4096;
 
-// It had a name when an epoch was closed whose data is still staged. REQUIRES: the inode's mutex.
+// Data of a closed epoch is still staged. Also of an inode that had no name by then: the snapshot
+// counts it, and a clone of it gets it. REQUIRES: the inode's mutex.
 bool is_in_snapshot(const Inode& inode) {
-  return std::any_of(inode.frozen.begin(), inode.frozen.end(),
-                     [](const FrozenState& f) { return f.record.nlink != 0; });
+  return !inode.frozen.empty() ||
+         (!inode.staged.empty() && inode.state_epoch < inode.project->epochs().current);
 }
 
 }  // namespace

@@ -93,6 +93,9 @@ class BaseCheck {
           const auto epoch = in.be64();
           const auto record = meta::SnapshotRecord::decode(value);
           if (!record || record->flags != meta::SnapshotRecord::kHidden) return {};
+          PROJFS_ASSIGN(const auto dead,
+                        db_.get(Family::kSystem, meta::project_dead_key(project), at_));
+          if (dead) return {};  // all of it goes
           const auto pin = needed_.lower_bound({project, epoch, 0});
           if (pin == needed_.end() || std::get<0>(*pin) != project || std::get<1>(*pin) != epoch)
             problem_("project number " + std::to_string(project) + " keeps epoch " +

@@ -191,6 +191,25 @@ TEST_F(ClonesTest, UnlinkedOpenFilesOfTheSourceAreNobodysInTheClone) {
   volume_->forget(lost->ino);
 }
 
+// The snapshot counts them as they were when it was made, so all of that has to be in it.
+TEST_F(ClonesTest, UnlinkedOpenFilesThatWereStagedWhenASnapshotWasMadeAreWholeInAClone) {
+  const auto before = volume_->tmpfile(kRootIno, 0600, {});
+  const auto both = volume_->tmpfile(kRootIno, 0600, {});
+  ASSERT_TRUE(before && both);
+  ASSERT_TRUE(volume_->write(before->ino, 0, as_bytes(noise(50'000)), false));
+  ASSERT_TRUE(volume_->write(both->ino, 0, as_bytes(noise(50'000)), false));
+  const auto used = store_->show("p")->usage.bytes;
+  create("one");
+  ASSERT_TRUE(volume_->write(both->ino, 50'000, as_bytes(noise(50'000)), false));
+  volume_->forget(before->ino);
+  volume_->forget(both->ino);
+  EXPECT_EQ(store_->show("p")->usage.bytes, 0u);
+  clone("p", "one", "q");
+  EXPECT_EQ(store_->show("q")->usage.bytes, used);
+  ingest();
+  expect_sound();
+}
+
 TEST_F(ClonesTest, RefusalsChangeNothing) {
   create("one");
   EXPECT_EQ(store_->clone("nobody", "", "q").error().code, ENOENT);
