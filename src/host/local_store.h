@@ -72,6 +72,7 @@ class LocalStore final : public Store {
                                            const Error& error);
   // Unlinked inodes of the project that no kernel knows give their space back.
   void reclaim_soon(meta::ProjectNo number);
+  Result<meta::ProjectNo> number_of(std::string_view id) const;  // ENOENT, EINVAL with a sentence
   Result<ProjectPtr> find(std::string_view id);
   Result<ProjectPtr> load(meta::ProjectNo number);  // REQUIRES: table_mutex_
   // REQUIRES: table_mutex_

@@ -43,12 +43,17 @@ Result<LocalStore::ProjectPtr> LocalStore::load(meta::ProjectNo number) {
   return project;
 }
 
-Result<LocalStore::ProjectPtr> LocalStore::find(std::string_view id) {
+Result<meta::ProjectNo> LocalStore::number_of(std::string_view id) const {
   PROJFS_TRY(check_id(id));
-  const std::lock_guard lock(table_mutex_);
   PROJFS_ASSIGN(const auto number, db_->get(kTable, meta::project_id_key(id)));
   if (!number) return fail(ENOENT, "there is no project " + std::string(id));
-  return load(Reader(*number).be64());
+  return Reader(*number).be64();
+}
+
+Result<LocalStore::ProjectPtr> LocalStore::find(std::string_view id) {
+  const std::lock_guard lock(table_mutex_);
+  PROJFS_ASSIGN(const auto number, number_of(id));
+  return load(number);
 }
 
 ProjectInfo LocalStore::info(const fs::Project& project) const {
@@ -136,14 +141,13 @@ Result<ProjectInfo> LocalStore::create(const ProjectSpec& spec) {
 
 bool LocalStore::is_open(std::string_view id) {
   const std::lock_guard lock(table_mutex_);
-  const auto number = db_->get(kTable, meta::project_id_key(id));
-  if (!number || !*number) return false;
-  const auto volume = volumes_.find(Reader(**number).be64());
+  const auto number = number_of(id);
+  if (!number) return false;
+  const auto volume = volumes_.find(*number);
   return volume != volumes_.end() && !volume->second.expired();
 }
 
 Status LocalStore::destroy(std::string_view id) {
-  PROJFS_TRY(check_id(id));
   // Who served a mount, or reclaims what was open in it, holds its volume for a moment longer.
   for (int waits = 0; waits < 200 && is_open(id); ++waits)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -154,9 +158,7 @@ Status LocalStore::destroy(std::string_view id) {
     const auto paused = reclaimer_ ? reclaimer_->pause() : std::unique_lock<std::mutex>();
     const std::lock_guard lock(table_mutex_);
     // Not by its record: a damaged project can be destroyed too.
-    PROJFS_ASSIGN(const auto value, db_->get(kTable, meta::project_id_key(id)));
-    if (!value) return fail(ENOENT, "there is no project " + std::string(id));
-    number = Reader(*value).be64();
+    PROJFS_ASSIGN(number, number_of(id));
     if (!volumes_[number].expired()) {
       return fail(EBUSY, "project " + std::string(id) + " is in use: unmount it first");
     }
@@ -220,11 +222,8 @@ ProjectInfo LocalStore::damaged(meta::ProjectNo number, std::string_view id, con
 }
 
 Result<ProjectInfo> LocalStore::show(std::string_view id) {
-  PROJFS_TRY(check_id(id));
   const std::lock_guard lock(table_mutex_);
-  PROJFS_ASSIGN(const auto value, db_->get(kTable, meta::project_id_key(id)));
-  if (!value) return fail(ENOENT, "there is no project " + std::string(id));
-  const auto number = Reader(*value).be64();
+  PROJFS_ASSIGN(const auto number, number_of(id));
   const auto project = load(number);
   if (!project) return damaged(number, id, project.error());
   return info(**project);
