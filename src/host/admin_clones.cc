@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The verbs that give a project the content of a snapshot: its own, or another project's.
+#include "host/admin_answers.h"
 #include "host/admin_arguments.h"
 #include "host/admin_service.h"
 #include "projfs/log.h"
@@ -22,7 +23,7 @@ Result<json> AdminService::clone(Arguments& arguments, const AdminPeer& peer,
   {
     const auto hold = snapshots_.in_use();
     if (auto made = store_.clone(source, snapshot.value_or(""), id); !made)
-      return fail(made.error().code, id + ": " + made.error().describe());
+      return tl::unexpected(named(std::move(made).error(), id));
   }
   if (mount) {
     if (auto mounted = lifecycle_.start(id, {}, progress); !mounted) {
@@ -30,7 +31,7 @@ Result<json> AdminService::clone(Arguments& arguments, const AdminPeer& peer,
       if (auto undone = snapshots_.destroy(id); !undone)
         log::error("{}: cannot undo its creation: {}", id, undone.error().describe());
       lifecycle_.forget(id);
-      return fail(mounted.error().code, id + ": " + mounted.error().describe());
+      return tl::unexpected(named(std::move(mounted).error(), id));
     }
   }
   log::info("{}: made as a clone of {}{}", id, source, snapshot ? "@" + *snapshot : "");
@@ -55,7 +56,7 @@ Result<json> AdminService::snapshot_rollback(Arguments& arguments, const AdminPe
   auto kept = shown->rollback(
       name, [&](Ino ino, std::string_view entry) { mounter_.invalidate(id, ino, entry, ino); });
   if (!kept) {
-    return fail(kept.error().code, id + ": " + kept.error().describe());
+    return tl::unexpected(named(std::move(kept).error(), id));
   }
   snapshots_.head_changed(id);
   log::info("{}: rolled back to the snapshot {}, kept as {}", id, name, kept->name);
