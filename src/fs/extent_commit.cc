@@ -90,9 +90,8 @@ Status change_segment(const Engine& engine, const Project& project, meta::Change
   const bool kept = *old == meta::Change::Old::kKept;
   count_references(engine, change, before, after, kept);
   if (!project.keeps_history()) return {};
-  if (kept && change.epochs().removing) {
-    PROJFS_ASSIGN(born, meta::born_without_dead(engine.db, project.number(), born,
-                                                change.epochs().last_snapshot));
+  if (kept) {
+    PROJFS_ASSIGN(born, change.born_in_history(born, change.epochs().last_snapshot));
   }
   return meta::count_live_change(engine.db, project.number(), key, before, born, after,
                                  kept ? std::optional(change.epochs().last_snapshot) : std::nullopt,

@@ -73,6 +73,8 @@ class Change {
   // Adds to the project's counters.
   void count(std::int64_t bytes, std::int64_t inodes);
 
+  // The epoch in which a version that moves to history, up to `last`, is to count as born.
+  [[nodiscard]] Result<Epoch> born_in_history(Epoch born, Epoch last) const;
   // What the change means for history; becomes part of the counters at commit().
   [[nodiscard]] HistoryDelta& history() { return history_; }
 
@@ -80,8 +82,6 @@ class Change {
   Status commit();
 
  private:
-  // The epoch in which a version that moves to history, up to `last`, is to count as born.
-  Result<Epoch> born_in_history(Epoch born, Epoch last) const;
   Result<Old> preserve(std::string_view key, std::optional<Epoch> born);
   [[nodiscard]] Result<std::optional<LiveValue>> present(std::string_view key) const {
     return head_ != nullptr ? head_->find(key) : get_live(db_, key);
